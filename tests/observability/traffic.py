@@ -22,7 +22,7 @@ from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 from tests.support.callers import Caller, picture
-from tests.support.processes import decoders
+from tests.support.processes import decoders, suspend
 from tests.support.scrapes import scraped, value
 from tests.support.waiting import DEADLINE, until
 
@@ -116,8 +116,7 @@ class Traffic:
         held = decoders(self._server.pid)
         with ThreadPoolExecutor(len(SIDES)) as pool:
             try:
-                for process in held:
-                    process.suspend()
+                suspend(*held)
                 answers = pool.map(self.owner.fetched, _paths(image))
                 asyncio.run(until(self._waits))
             finally:

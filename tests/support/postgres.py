@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.processes import suspend
 from tests.support.waiting import DEADLINE
 
 _CONFIGURATION = """
@@ -85,7 +86,7 @@ class Engine:
         psutil.wait_procs(processes)
 
     def freeze(self) -> None:
-        self._signal(self.processes(), signal.SIGSTOP)
+        suspend(*self.processes())
 
     def thaw(self) -> None:
         self._signal(self.processes(), signal.SIGCONT)

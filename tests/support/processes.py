@@ -4,11 +4,13 @@ import re
 import resource
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from bench.processes import Meter, family
+from tests.support.waiting import DEADLINE
 
 __all__ = [
     "Meter",
@@ -21,6 +23,7 @@ __all__ = [
     "own_zombies",
     "peak",
     "spent_seconds",
+    "suspend",
     "writers",
 ]
 
@@ -79,6 +82,26 @@ def _command(process: psutil.Process) -> str:
         return " ".join(command)
     except psutil.Error:  # it has ended
         return ""
+
+
+def suspend(*processes: psutil.Process) -> None:
+    """Stops processes, and returns when all their threads stand still. The signal alone takes effect when the
+    kernel runs the thread that gets it: until then, on a busy machine, the others go on."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    limit = time.monotonic() + DEADLINE
+    while not all(_stands_still(process) for process in processes):
+        assert time.monotonic() < limit, processes
+        time.sleep(0.001)
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    for task in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+        with suppress(OSError):  # it has ended
+            if task.read_text().rpartition(")")[2].split()[0] not in "TtZX":
+                return False
+    return True
 
 
 def busy_seconds(processes: Iterable[psutil.Process]) -> float:

@@ -19,8 +19,10 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 
+from tests.support.processes import suspend
 from tests.support.waiting import DEADLINE
 
 _VOLUMES = 50
@@ -114,7 +116,7 @@ class ObjectServer:
 
     def freeze(self) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
+            suspend(psutil.Process(self._process.pid))
 
     def thaw(self) -> None:
         if self._process is not None:

@@ -27,7 +27,7 @@ from tests.adapters.decoder.workers import (
     quarters,
     spoilt,
 )
-from tests.support.processes import own_decoders
+from tests.support.processes import own_decoders, suspend
 from tests.support.waiting import DEADLINE
 
 # What previews look like
@@ -228,8 +228,7 @@ async def test_seconds(good: Path, endless: Endless, caplog: pytest.LogCaptureFi
         assert cause == "SECONDS"
         assert time.monotonic() - began >= 0.3
         await goes_on(decoder, good)
-        for process in own_decoders():
-            process.suspend()
+        suspend(*own_decoders())
         assert await cause_of(decoder, good) == "SECONDS"
         await goes_on(decoder, good)
     levels = [record.levelname for record in caplog.records if record.name == "conexiones.decoder"]

@@ -25,7 +25,7 @@ from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
 from tests.adapters.blobs.local.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
 from tests.support.paths import ROOT
-from tests.support.processes import own_writers, writers
+from tests.support.processes import own_writers, suspend, writers
 from tests.support.waiting import DEADLINE, idle
 
 
@@ -81,7 +81,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
         adding = [asyncio.ensure_future(add(f"{lap}.{i}")) for i in range(400)]
         await asyncio.wait(adding[: lap * 80 + 1], return_when=asyncio.FIRST_COMPLETED)
         if lap == 4:
-            process.suspend()  # so that it is certain that it has not done all of them
+            suspend(process)  # so that it is certain that it has not done all of them
         more = [asyncio.ensure_future(add(f"{lap}.more.{i}")) for i in range(400)]
         await idle()
         process.kill()
@@ -134,7 +134,7 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
         storing = [asyncio.ensure_future(send(f"{lap}.{i}")) for i in range(count)]
         await asyncio.wait(storing[: lap * count // 5 + 1], return_when=asyncio.FIRST_COMPLETED)
         if lap == 4:
-            process.suspend()
+            suspend(process)
         storing += [asyncio.ensure_future(send(f"{lap}.more.{i}")) for i in range(count)]
         await idle()
         process.kill()

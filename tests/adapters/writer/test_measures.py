@@ -9,7 +9,7 @@ from conexiones.metrics import Metrics
 from tests.adapters.blobs.local.shop import Make
 from tests.adapters.writer.test_client import stored
 from tests.support.figures import figure, figures
-from tests.support.processes import own_writers
+from tests.support.processes import own_writers, suspend
 from tests.support.waiting import until
 
 LARGE = 300 << 10
@@ -51,7 +51,7 @@ async def test_a_writer_that_ends_is_seen(tmp_path: Path) -> None:
     assert figure(metrics, "conexiones.writer.silence") == 0
     (process,) = own_writers()
     assert catalog.writer.pid == process.pid
-    process.suspend()  # as a disk that hangs would have it
+    suspend(process)  # as a disk that hangs would have it
     waits = asyncio.ensure_future(catalog.put_user("Ana", pow=1, image=None, now=0))
     await until(lambda: figure(metrics, "conexiones.writer.silence") > 0.1)
     process.resume()

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -12,6 +11,7 @@ from tests.adapters.catalog.postgres.cutting import Cut
 from tests.replicas.faults.arena import SERVERS, Arena
 from tests.replicas.faults.ways import Mood
 from tests.support.postgres import Engine
+from tests.support.processes import suspend
 from tests.support.seaweed import ObjectServer
 
 Fault = Callable[[Arena, random.Random], Awaitable[None]]
@@ -38,15 +38,11 @@ async def _a_server_stands_still(arena: Arena, chance: random.Random) -> None:
     """While others go on with what its clients had begun."""
     supervisor = psutil.Process(chance.choice(arena.replicas).server.pid)
     processes = [supervisor, *supervisor.children(recursive=True)]
-    _signal(processes, signal.SIGSTOP)
+    await asyncio.to_thread(suspend, *processes)
     await asyncio.sleep(2 * chance.choice(STILL_SECONDS))
-    _signal(processes, signal.SIGCONT)
-
-
-def _signal(processes: list[psutil.Process], number: int) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
+            process.resume()
 
 
 async def _clients_are_cut(arena: Arena, chance: random.Random) -> None:

@@ -22,7 +22,7 @@ from conexiones.transport.process.admin_listener import AdminListener, checked
 from conexiones.transport.process.place import Place
 from conexiones.transport.process.start_error import StartError
 from tests.support.clients import need
-from tests.support.processes import envoy
+from tests.support.processes import envoy, suspend
 from tests.support.scrapes import ask, scraped, value
 from tests.support.waiting import DEADLINE, until
 
@@ -201,7 +201,7 @@ def _until_cancelled(image: bytes):
 async def test_a_server_that_has_stopped_is_not_alive(start: Callable[..., Server]) -> None:
     server = start(admin_address="127.0.0.1:0")
     stopped = envoy(server.pid)
-    stopped.suspend()
+    suspend(stopped)
     try:
         asked = (asyncio.to_thread(ask, server.admin_address, path) for path in PATHS)
         for answer in await asyncio.gather(*asked):

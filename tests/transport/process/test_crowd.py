@@ -20,7 +20,7 @@ from tests.support.attacks import http1
 from tests.support.attacks.connections import half_request, idle, idle_http2
 from tests.support.attacks.messages import GET_USER, JSON
 from tests.support.attacks.target import Tally, Target
-from tests.support.processes import envoy
+from tests.support.processes import envoy, suspend
 from tests.support.waiting import DEADLINE, until
 
 OWN = [("grpc.use_local_subchannel_pool", 1)]
@@ -81,7 +81,7 @@ async def test_a_client_that_comes_behind_a_rush_is_served(start: Callable[..., 
     server = start()
     front = envoy(server.pid)
     with ExitStack() as stack:
-        front.suspend()
+        suspend(front)
         try:
             rush = [_begun(server, "127.0.0.2", stack) for _ in range(RUSH)]
             await until(lambda: all(map(_established, rush)))

@@ -14,7 +14,7 @@ import pytest
 from conexiones.gen import user_pb2, user_pb2_grpc
 from conexiones.testing import Server
 from conexiones.transport.process.service_manager import ServiceManager
-from tests.support.processes import envoy
+from tests.support.processes import envoy, suspend
 from tests.support.waiting import DEADLINE
 
 
@@ -97,7 +97,7 @@ def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Ca
     server = start()
     assert manager.told()["READY"] == "1"
     front = envoy(server.pid)
-    front.suspend()
+    suspend(front)
     try:
         manager.drop()  # what was said just before
         manager.end.settimeout(2)
