@@ -60,6 +60,11 @@ def refused(client: Client, address: str) -> None:
             raise AssertionError("a call was made without gRPC")
 
 
+def only_refused(client: Client, address: str) -> None:
+    refused(client, address)
+    os._exit(0)
+
+
 def before_any_call(address: str) -> None:
     client = Client(address)
     in_child(partial(fresh, address))
@@ -142,6 +147,17 @@ def cancelled_below(address: str) -> None:
     error = asyncio.run(lost())
     in_child(partial(fresh, address))
     assert "cancelled below" in str(error)
+
+
+def beside_grpc(address: str) -> None:
+    """The program has a channel of gRPC itself, which is idle; in the child it cannot even be freed."""
+    import grpc  # the client has loaded it, without handlers of forks
+
+    with grpc.insecure_channel(address) as own, Client(address) as client:
+        grpc.channel_ready_future(own).result(HANG_SECONDS)
+        for _ in range(2):
+            in_child(partial(only_refused, client, address))
+            call(client)
 
 
 def after_close(address: str) -> None:

@@ -18,6 +18,7 @@ CASES = (
     "after_failures",
     "after_silence",
     "cancelled_below",
+    "beside_grpc",
     "after_close",
     "workers",
     "in_a_call",

@@ -12,6 +12,7 @@ web servers with workers. A fork by other means is noticed in the child by its p
 import ctypes
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,18 +32,26 @@ _AT_LOADING = {
     # Errors are raised, once; its own log would say many lines for every attempt to connect.
     "GRPC_VERBOSITY": "NONE",
 }
+_loaded = "grpc" in sys.modules
 _ours = {name: value for name, value in _AT_LOADING.items() if name not in os.environ}
 os.environ.update(_ours)
 # It reads these variables when it is loaded: here, unless the program has loaded it before.
-import grpc  # noqa: E402, F401 (only loaded)
+import grpc  # noqa: E402
+
+_support = "" if _loaded and "GRPC_ENABLE_FORK_SUPPORT" in _ours else os.environ["GRPC_ENABLE_FORK_SUPPORT"]
+_HANDLED = _support.lower() not in {"0", "f", "false", "n", "no"}
+"""Whether gRPC's own handlers of forks are there, which let channels of the program itself survive."""
 
 for _name in _ours:
     del os.environ[_name]
 
 END_SECONDS, MOST_SECONDS = 6.0, 10.0
-"""How long a fork waits for the threads of gRPC to end. They take milliseconds, unless the program uses gRPC
-itself; seconds where many others use the processor; and 5 seconds where a host that was connected to says
-nothing: an attempt to connect has that long even when nobody wants it any more (connection.py)."""
+"""How long a fork waits for the threads of gRPC to end. They take milliseconds; seconds where many others use
+the processor; and 5 seconds where a host that was connected to says nothing: an attempt to connect has that
+long even when nobody wants it any more (connection.py)."""
+
+OWN_SECONDS = 0.3
+"""After this it looks once whether the program has channels or servers of gRPC itself, whose threads stay."""
 
 LOOKS = 100
 """How often it looks at least, within MOST_SECONDS: on a busy machine a look takes longer, and so do they."""
@@ -56,8 +65,9 @@ class ForkedInCall(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This process was forked while a client was in a call, which gRPC does not survive. Fork while no"
-            ' call is in flight, or start processes with the method "spawn" or "forkserver".'
+            "This process was forked while gRPC was in use, which does not survive that: a client was in a"
+            " call, or the program has channels of gRPC itself. Fork while no call is in flight, or start"
+            ' processes with the method "spawn" or "forkserver".'
         )
 
 
@@ -126,12 +136,9 @@ def beginning() -> Iterator[None]:
 def _before() -> None:
     _here.lock.acquire()
     busy = {one.give_up() for one in list(_all)} & {True}
-    if busy:
-        _here.doomed = True
-    elif _here.used:
-        _here.doomed = not _grpc_ended()
-    else:
-        _here.doomed = _grpc_runs()
+    if not busy and _here.used:
+        _wait_for_grpc()
+    _here.doomed = bool(busy) or _polls() or (not _HANDLED and _native_threads())
 
 
 def _after_in_parent() -> None:
@@ -149,27 +156,31 @@ def _after_in_child() -> None:
         forget()
 
 
-def _grpc_ended() -> bool:
-    """Waits until gRPC has ended its threads: calls that have just ended may still have some. Gives whether
-    it has ended."""
-    begun, looks, none, pause = time.monotonic(), 0, 0, 0.001
+def _wait_for_grpc() -> None:
+    """Waits until gRPC has ended its threads: calls that have just ended may still have some."""
+    begun, looks, none, pause, alone = time.monotonic(), 0, 0, 0.001, False
     while none < NONE_LOOKS:
-        if _grpc_runs():
+        if _polls() or _native_threads():
             none = 0
             waited = time.monotonic() - begun
             if waited > (MOST_SECONDS if looks < LOOKS else END_SECONDS):
-                return False
+                return
+            if waited > OWN_SECONDS and not alone:
+                if any(issubclass(type(one), grpc.Channel | grpc.Server) for one in gc.get_objects()):
+                    return
+                alone = True
             gc.collect()  # calls that failed may be in cycles with their exceptions
         else:
             none += 1
         time.sleep(pause)
         looks, pause = looks + 1, min(1.5 * pause, 0.02)
-    return True
 
 
-def _grpc_runs() -> bool:
-    if any(_POLLER in thread.name for thread in threading.enumerate()):
-        return True
+def _polls() -> bool:
+    return any(_POLLER in thread.name for thread in threading.enumerate())
+
+
+def _native_threads() -> bool:
     for task in Path("/proc/self/task").glob("*/comm"):
         with suppress(OSError):  # it has just ended
             if task.read_text().strip() in _NATIVE:
