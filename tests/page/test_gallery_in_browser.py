@@ -20,9 +20,12 @@ WIDTHS = [360, 600, 768, 780, 820, 900, 1000, 1100, 1280, 1600]
 
 
 def store(server: Server, *images: bytes) -> list[str]:
-    """The ids, in the order of the images."""
+    """The ids, in the order of the images, once all are described: until then, the page asks for pictures of
+    images that have none, and takes each for one that may be transparent."""
     with Client(server.address) as client:
-        return [client.upload(image).id for image in images]
+        ids = [client.upload(image).id for image in images]
+        asyncio.run(until(lambda: all(client.image(one).facts for one in ids)))
+        return ids
 
 
 def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -119,9 +122,6 @@ def test_transparent_and_tiny_images_are_drawn_as_they_are(browser: Browser, gal
     photo = encoded(Image.open(io.BytesIO(landscape(0))), "JPEG", exif=exif)
     images = {"logo": encoded(logo, "PNG"), "icon": encoded(icon, "PNG"), "photo": photo}
     ids = dict(zip(images, store(gallery, *images.values()), strict=True))
-    with Client(gallery.address) as client:
-        # Until it is described, an image is taken for one that may be transparent.
-        asyncio.run(until(lambda: all(image.facts for image in client.images())))
     found = browser.play("drawn", gallery, ids=ids, count=3, taken={"photo": True}, shot="light")
     for name in ("logo", "icon"):
         assert found[name]["tile"]["behind"] == "repeating-conic-gradient"
