@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help demo learn test conformance check bench faults replicas foreign fuzz budget attack soak fresh dist container generate lock clean
+.PHONY: help demo learn test thorough conformance check bench faults replicas foreign fuzz budget attack soak fresh dist container generate lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name says; do printf 'make %-12s %s\n' "$$name" "$$says"; done
@@ -22,10 +22,13 @@ learn: setup ## start the server and open the course at /learn, in English and S
 test: programs setup ## run all tests, in four processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=4 --dist=worksteal)
 
+thorough: programs setup ## run those tests of which make test has a few of the same kind only: every attack, lesson and fault of several servers
+	@$(RUN) -m pytest -m thorough $(or $(ARGS),--numprocesses=4 --dist=worksteal)
+
 faults: programs setup ## run hundreds of transfers over a bad network, kill servers, and make up thousands of steps; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} CONEXIONES_KILLS=$${CONEXIONES_KILLS:-10} \
 	CONEXIONES_EXAMPLES=$${CONEXIONES_EXAMPLES:-20} CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} \
-	$(RUN) -m pytest -q $(ARGS) tests/sdk/test_bad_network.py tests/sdk/test_many.py \
+	$(RUN) -m pytest -q -m "" $(ARGS) tests/sdk/test_bad_network.py tests/sdk/test_many.py \
 	tests/server/test_killed_under_clients.py tests/server/test_durability.py tests/upkeep tests/services/test_upload_service.py tests/access/test_killed.py \
 	tests/adapters/blobs/local/test_crash.py tests/adapters/blobs/local/test_store.py \
 	tests/adapters/blobs/test_staging.py \
@@ -42,7 +45,7 @@ fuzz: setup ## make up inputs for SECONDS (600), TARGETS="formats rpcs" or all; 
 
 budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back, and of shapes of traffic
 	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py \
-	tests/server/test_memory.py::test_a_long_stream -q -s $(ARGS)
+	tests/server/test_memory.py::test_a_long_stream -m "" -q -s $(ARGS)
 	@$(RUN) -m tests.server.shapes
 
 attack: setup ## measure what a good client sees during attacks, into docs/security.md; ARGS="idle trickle" runs some

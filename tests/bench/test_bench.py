@@ -25,6 +25,7 @@ from bench.rows.source import GET_STREAM_IMAGE, Source
 from bench.stored import compare, digests
 from conexiones.testing import serve
 from tests.support.clients import need
+from tests.support.lengths import THOROUGH
 from tests.support.paths import ROOT
 
 
@@ -206,6 +207,7 @@ def test_images_over_many_streams_are_acknowledged_and_stored(tmp_path: Path) ->
         compare(found, list(plan.digests())[1:])
 
 
+@THOROUGH
 def test_a_quick_run_of_one_row(tmp_path: Path) -> None:
     need("h2load", "apt install nghttp2-client")
     command = [sys.executable, "-m", "bench", "--quick", "users", f"--out={tmp_path}", f"--folder={tmp_path}"]

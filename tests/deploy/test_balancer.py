@@ -22,6 +22,7 @@ from conexiones.testing import Server, serve
 from tests.deploy.scale import Balancer, balancer, secrets, services
 from tests.support.bitmaps import bitmap
 from tests.support.kept import DECODE_SECONDS
+from tests.support.lengths import THOROUGH
 from tests.support.node import PACKAGE
 from tests.support.postgres import Engine
 from tests.support.scrapes import scraped, value
@@ -307,6 +308,7 @@ async def once(scale: Scale, image: str) -> AsyncIterator[None]:
             going = False
 
 
+@THOROUGH
 async def test_nobody_sees_that_servers_are_killed_and_drained(scale: Scale, node: str) -> None:
     one, other = scale.servers
     load = Load(scale, node)

@@ -29,6 +29,7 @@ from tests.support.addresses import ask
 from tests.support.bitmaps import bitmap
 from tests.support.certificates import authority, mtls
 from tests.support.clients import need
+from tests.support.lengths import THOROUGH
 from tests.support.node import PACKAGE, PROGRAMS, run, run_tests
 from tests.support.paths import ROOT
 from tests.support.waiting import until
@@ -307,6 +308,7 @@ for await (const { name } of client.images({ name: "image", sha256: [bytes, "00"
 """
 
 
+@THOROUGH
 def test_the_package_has_what_its_users_need_and_no_more(
     node: str, shared: Server, photograph: bytes, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from tests.page.browser import Browser, large
 from tests.page.gate import gate
 from tests.page.pictures import landscape
 from tests.support.clients import need
+from tests.support.lengths import brief
 from tests.support.node import built
 from tests.support.paths import ROOT
 
@@ -299,7 +300,7 @@ def test_the_tutorials_calls_can_be_tried(
     assert {kind for _, kind in found["calls"]} == {"application/grpc-web+proto", "application/json"}
 
 
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+@pytest.mark.parametrize("look", brief(["light", "dark", "phone"], {"light"}))
 def test_nothing_stands_in_the_way_of_a_screen_reader(
     browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes, look: str
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from conexiones.testing import Server
 from tests.sdk.test_processes import TRANSFER
 from tests.support.bitmaps import bitmap
+from tests.support.lengths import THOROUGH
 from tests.support.node import PROGRAMS, run
 from tests.support.processes import Meter
 
@@ -54,7 +55,9 @@ def with_node(server: Server, source: Path, target: Path, node: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("move", "budget"), [(with_python, PYTHON), (with_node, NODE)], ids=["Python", "Node.js"]
+    ("move", "budget"),
+    [(with_python, PYTHON), pytest.param(with_node, NODE, marks=THOROUGH)],
+    ids=["Python", "Node.js"],
 )
 def test_the_memory_of_a_large_image(
     start: Callable[..., Server],

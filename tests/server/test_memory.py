@@ -21,6 +21,7 @@ from conexiones.testing import Server
 from tests.server.shapes import SHAPES, Target, measure
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure, reason
+from tests.support.lengths import THOROUGH, brief
 from tests.support.processes import Meter
 from tests.support.waiting import DEADLINE, until
 
@@ -30,7 +31,7 @@ SIZE = int(os.environ.get("CONEXIONES_PEAK_BYTES", str(224 * MIB)))
 sends gigabytes."""
 
 
-@pytest.mark.parametrize("size", [65536, 4 * MIB])
+@pytest.mark.parametrize("size", brief([65536, 4 * MIB], {4 * MIB}))
 def test_a_long_stream(start: Callable[..., Server], size: int) -> None:
     server = start(max_pixels=SIZE)
     expected, sent = hashlib.sha256(), 0
@@ -112,10 +113,10 @@ async def small(start) -> Target:
 @pytest.mark.parametrize(
     "name",
     [
-        "900 downloads that are never read",
-        "900 downloads over /images/ that are never read",
+        pytest.param("900 downloads that are never read", marks=THOROUGH),
+        pytest.param("900 downloads over /images/ that are never read", marks=THOROUGH),
         "900 streams of events",
-        "12 messages of 63 MB at once",
+        pytest.param("12 messages of 63 MB at once", marks=THOROUGH),
     ],
 )
 async def test_the_bound_holds(small: Target, name: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conexiones.testing import Server
+from tests.support.lengths import brief
 from tests.support.paths import ROOT
 
 
@@ -89,7 +90,7 @@ def test_data_that_cannot_be_used_is_no_matter_of_servers(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["alone", "from the terminal"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", brief([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], {signal.SIGINT}))
 def test_a_signal_ends_the_server_too(
     send: Callable[[int, int], None], number: signal.Signals, tmp_path: Path
 ) -> None:
