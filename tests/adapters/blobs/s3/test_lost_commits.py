@@ -1,11 +1,11 @@
 """The connection to the database is lost in a commit: what became of it is found out, places and all."""
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
 from conexiones.adapters.blobs.s3 import rows
+from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.ports.records import ImageRecord, UploadRecord
@@ -26,13 +26,8 @@ async def catalog(way: Way) -> AsyncIterator[PostgresCatalog]:
 
 
 @pytest.fixture
-async def store(
-    place: BlobPlace, catalog: PostgresCatalog, tmp_path: Path
-) -> AsyncIterator[RestartedS3Store]:
-    store = RestartedS3Store(place, catalog, folder=tmp_path / "local", graces=AT_ONCE)
-    await store.open()
-    yield store
-    await store.close()
+def graces() -> Graces:
+    return AT_ONCE
 
 
 @pytest.mark.parametrize("cut", ["before the commit", "after the commit"])

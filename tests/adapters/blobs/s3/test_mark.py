@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from conexiones.adapters.blobs.s3 import rows
 from conexiones.adapters.blobs.s3 import store as store_module
 from conexiones.adapters.blobs.s3.objects import MARK
+from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.errors import StorageUnavailable
@@ -26,12 +27,8 @@ NewStore = Callable[..., RestartedS3Store]
 
 
 @pytest.fixture
-async def store(new_store: NewStore) -> AsyncIterator[RestartedS3Store]:
-    """One whose sweeper leaves nothing for later."""
-    store = new_store(graces=AT_ONCE)
-    await store.open()
-    yield store
-    await store.close()
+def graces() -> Graces:
+    return AT_ONCE
 
 
 async def test_the_objects_of_another_database_are_left_alone(

@@ -1,7 +1,7 @@
 """What nothing refers to is removed, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,8 @@ NewStore = Callable[..., RestartedS3Store]
 
 
 @pytest.fixture
-async def store(new_store: NewStore) -> AsyncIterator[RestartedS3Store]:
-    """One whose sweeper leaves nothing for later."""
-    store = new_store(graces=AT_ONCE)
-    await store.open()
-    yield store
-    await store.close()
+def graces() -> Graces:
+    return AT_ONCE
 
 
 async def loose_and_all(catalog: PostgresCatalog) -> tuple[int, int]:
