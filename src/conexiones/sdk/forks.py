@@ -26,21 +26,21 @@ _POLLER = "_poll_wrapper"
 _NATIVE = {"event_engine", "grpc_global_tim", "grpc_shutdown", "lifeguard", "timer_manager"}
 """Names, on Linux, of threads of gRPC that Python does not know. They end a little later."""
 
+_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 _AT_LOADING = {
     # gRPC's own handlers of forks sometimes crash a child that was forked in a call.
-    "GRPC_ENABLE_FORK_SUPPORT": "0",
+    _SUPPORT: "0",
     # Errors are raised, once; its own log would say many lines for every attempt to connect.
     "GRPC_VERBOSITY": "NONE",
 }
-_loaded = "grpc" in sys.modules
+_support = os.environ.get(_SUPPORT, "" if "grpc" in sys.modules else _AT_LOADING[_SUPPORT])
+_HANDLED = _support.lower() not in {"0", "f", "false", "n", "no"}
+"""Whether gRPC's own handlers of forks are there, which let channels of the program itself survive."""
+
 _ours = {name: value for name, value in _AT_LOADING.items() if name not in os.environ}
 os.environ.update(_ours)
 # It reads these variables when it is loaded: here, unless the program has loaded it before.
 import grpc  # noqa: E402
-
-_support = "" if _loaded and "GRPC_ENABLE_FORK_SUPPORT" in _ours else os.environ["GRPC_ENABLE_FORK_SUPPORT"]
-_HANDLED = _support.lower() not in {"0", "f", "false", "n", "no"}
-"""Whether gRPC's own handlers of forks are there, which let channels of the program itself survive."""
 
 for _name in _ours:
     del os.environ[_name]
@@ -50,6 +50,7 @@ END_SECONDS, MOST_SECONDS = 6.0, 10.0
 the processor; and 5 seconds where a host that was connected to says nothing: an attempt to connect has that
 long even when nobody wants it any more (connection.py)."""
 
+_OWN = (grpc.Channel, grpc.Server)
 OWN_SECONDS = 0.3
 """After this it looks once whether the program has channels or servers of gRPC itself, whose threads stay."""
 
@@ -166,7 +167,7 @@ def _wait_for_grpc() -> None:
             if waited > (MOST_SECONDS if looks < LOOKS else END_SECONDS):
                 return
             if waited > OWN_SECONDS and not alone:
-                if any(issubclass(type(one), grpc.Channel | grpc.Server) for one in gc.get_objects()):
+                if any(issubclass(type(one), _OWN) for one in gc.get_objects()):
                     return
                 alone = True
             gc.collect()  # calls that failed may be in cycles with their exceptions
