@@ -7,6 +7,7 @@ import { after } from "node:test";
 
 import { ImageService } from "../src/gen/conexiones/v1/images_pb.js";
 import { UploadService } from "../src/gen/conexiones/v1/uploads_pb.js";
+import { UsuarioServicio } from "../src/gen/user_pb.js";
 
 type Unary = (request: never) => unknown;
 type Streaming = (call: never) => void;
@@ -14,7 +15,7 @@ type Streaming = (call: never) => void;
 /** The address of a server with these handlers, by the names of their methods. */
 export async function lying(handlers: Record<string, Unary | Streaming>): Promise<string> {
   const server = new Server();
-  for (const service of [UploadService, ImageService]) add(server, service, handlers);
+  for (const service of [UploadService, ImageService, UsuarioServicio]) add(server, service, handlers);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound)));
   });

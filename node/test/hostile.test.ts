@@ -17,9 +17,11 @@ import type { DownloadImageResponse } from "../src/gen/conexiones/v1/images_pb.j
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../src/gen/google/rpc/status_pb.js";
 import * as pb from "../src/gen/conexiones/v1/uploads_pb.js";
+import { GetImageReplySchema } from "../src/gen/user_pb.js";
+import type { GetImage, GetImageReply } from "../src/gen/user_pb.js";
 import { forever, lying } from "./fake.js";
 import type { Talks, Writes } from "./fake.js";
-import { all, client, folder } from "./support.js";
+import { MiB, all, client, folder } from "./support.js";
 
 const DATA = Buffer.from("data");
 const HURRY = { timeoutMs: 200, patienceMs: 500 };
@@ -222,5 +224,29 @@ describe("uploadMany", () => {
     assert.equal(ids.length, 9);
     assert.equal(new Set(ids).size, 3);
     assert.deepEqual(names, ["image.png", "image.png", "image.png"]);
+  });
+});
+
+describe("a stream that ends before all was sent", () => {
+  it("gives all replies to whoever is slow to take them, and then the reason", async () => {
+    let ended = (): void => undefined;
+    const sent = new Promise<void>((resolve) => (ended = resolve));
+    const imageStreamReply = (call: Talks<GetImage, GetImageReply>) => {
+      call.once("data", () => {
+        for (const message of ["0", "1", "2"]) call.write(create(GetImageReplySchema, { message }));
+        call.emit("error", { code: Code.UNAVAILABLE, details: "broken" });
+        call.once("close", ended);
+      });
+    };
+    const address = await lying({ imageStreamReply });
+    const taken: string[] = [];
+    const images = Array.from({ length: 1000 }, () => Buffer.alloc(MiB));
+    await assert.rejects(async () => {
+      for await (const { message } of client({ address }).imageStream(images)) {
+        taken.push(message);
+        await sent;
+      }
+    }, UnavailableError);
+    assert.deepEqual(taken, ["0", "1", "2"]);
   });
 });

@@ -15,13 +15,13 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest, Upload
 from conexiones.sdk import results, sending, small
 from conexiones.sdk.argument_types import check_count
 from conexiones.sdk.connection import Connection, Link, ours
-from conexiones.sdk.failures import ConnectionLost, NoProgress, Stalled, from_rpc, from_told, worth_retrying
+from conexiones.sdk.failures import ConnectionLost, NoProgress, Stalled, from_told, worth_retrying
 from conexiones.sdk.reading import Job, Reader, Sources, bytes_of
 from conexiones.sdk.results import Image, Uploaded
 from conexiones.sdk.resume import Resume
 from conexiones.sdk.small import Whole
 from conexiones.sdk.sources import NewImage
-from conexiones.sdk.stream_status import StreamStatus
+from conexiones.sdk.stream_status import Replies
 from conexiones.sdk.threads import seen
 
 Progress: TypeAlias = Callable[[int, int, int | None], object]
@@ -261,12 +261,12 @@ class _Lane:
         """Returns when there are no more images. Raises Stalled if images are unanswered, and there was no
         response for `timeout` seconds."""
         call = link.uploads.UploadImages()
-        status = StreamStatus(call)
+        replies = Replies(call)
         writing = asyncio.create_task(self._write(call))
         writing.add_done_callback(seen)
         watching = asyncio.create_task(self._watch(call))
         try:
-            while (response := await _read(call, status)) is not grpc.aio.EOF:
+            while (response := await replies.read()) is not grpc.aio.EOF:
                 self._take(response)
             self._many.connection.reached = True
             if self.unanswered or not writing.done():
@@ -279,8 +279,9 @@ class _Lane:
         finally:
             call.cancel()
             await cancelled({writing, watching})
+            await replies.close()
             self._many.put_back(job for job, _ in self.unanswered)
-            del call, status, writing, watching  # see `release`
+            del call, replies, writing, watching  # see `release`
 
     async def _write(self, call: Any) -> None:
         try:
@@ -323,15 +324,6 @@ class _Lane:
             call.cancel()
         finally:
             del call
-
-
-async def _read(call: Any, status: StreamStatus) -> Any:
-    try:
-        return await ours(call.read())
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc(await status.of(error)) from error
-    finally:
-        del call, status
 
 
 async def cancelled(tasks: "set[asyncio.Task[None]]") -> None:

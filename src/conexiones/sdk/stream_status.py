@@ -4,6 +4,9 @@ If a write fails because the server has just ended the stream, grpc.aio (1.85) r
 INTERNAL of its own, "Internal error from Core". It does so before or after the server's status arrives. That
 status does not tell a fenced writer from a lost connection, so the server's own is looked for, in the first
 status that the call had and in the latest.
+
+The server's status arrives only when all messages before it were read, and `read` of a call reads none once
+the call has a status, be it that of its own. Iterating over the call reads all.
 """
 
 import asyncio
@@ -11,6 +14,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 import grpc
+
+from conexiones.sdk.connection import ours
+from conexiones.sdk.failures import from_rpc
 
 _CORE = "Internal error from Core"
 _WAIT_SECONDS = 1.0
@@ -49,6 +55,26 @@ class StreamStatus:
         return grpc.aio.AioRpcError(
             code, grpc.aio.Metadata(), trailing, details=_at_once(self._call.details())
         )
+
+
+class Replies:
+    """The messages of one stream of replies: all that the server sent, whatever becomes of the requests."""
+
+    def __init__(self, call: Any) -> None:
+        self._status = StreamStatus(call)
+        self._messages = aiter(call)
+
+    async def read(self) -> Any:
+        """The next message, or grpc.aio.EOF. Raises the error with which the server ended the stream."""
+        try:
+            return await ours(anext(self._messages, grpc.aio.EOF))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(await self._status.of(error)) from error
+
+    async def close(self) -> None:
+        """Ends reading. An error that was raised here keeps the call until then, see `release`."""
+        await self._messages.aclose()
+        del self._messages, self._status
 
 
 def _at_once(work: Coroutine[Any, Any, Any]) -> Any:

@@ -17,12 +17,12 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 )
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, ours
-from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc
+from conexiones.sdk.failures import ConnectionLost, Stalled
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Image, Upload, UploadState
 from conexiones.sdk.resume import new_id
 from conexiones.sdk.sources import Chunk, Source
-from conexiones.sdk.stream_status import StreamStatus
+from conexiones.sdk.stream_status import Replies
 from conexiones.sdk.threads import seen
 
 T = TypeVar("T")
@@ -236,7 +236,7 @@ class _WriteStream:
     def __init__(self, call: Any, timeout: float, acknowledged: Callable[[int], None]) -> None:
         self.answered = False
         self._call = call
-        self._status = StreamStatus(call)
+        self._replies = Replies(call)
         self._timeout = timeout
         self._acknowledged = acknowledged
         self._committed = 0
@@ -251,7 +251,7 @@ class _WriteStream:
         try:
             async with self._limit:
                 while True:
-                    response: WriteStreamResponse | Any = await ours(self._call.read())
+                    response: WriteStreamResponse | Any = await self._replies.read()
                     if response is grpc.aio.EOF:
                         return
                     if not self.answered:  # it may have bytes of an earlier stream
@@ -266,8 +266,6 @@ class _WriteStream:
                     self._acknowledged(self._committed)
                     self._news.set()
                     self._wait_for(self._closing or self._sent > self._committed)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc(await self._status.of(error)) from error
         except TimeoutError:
             self._call.cancel()
             raise Stalled(why=f"nothing was acknowledged for {self._timeout:g} seconds") from None
@@ -333,7 +331,8 @@ class _WriteStream:
         self._call.cancel()
         self._acks.cancel()
         await asyncio.wait({self._acks})
-        del self._call, self._status, self._acks  # see `release`
+        await self._replies.close()
+        del self._call, self._replies, self._acks  # see `release`
 
 
 def settled(upload: Upload) -> Image:

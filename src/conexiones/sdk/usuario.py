@@ -18,7 +18,7 @@ from conexiones.sdk.items import Items
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
 from conexiones.sdk.sources import AnySource, Source, open_source
-from conexiones.sdk.stream_status import StreamStatus
+from conexiones.sdk.stream_status import Replies, StreamStatus
 from conexiones.sdk.threads import seen
 
 T = TypeVar("T")
@@ -154,8 +154,7 @@ async def _one_exchange(
 ) -> AsyncGenerator[Any, None]:
     async with connection.use() as link:
         call = method(link)()
-        status = StreamStatus(call)
-
+        replies = Replies(call)
         sending = asyncio.create_task(_send(call, items, message))
         # Should the program end first, nobody looks at what sending then fails with.
         sending.add_done_callback(seen)
@@ -164,7 +163,7 @@ async def _one_exchange(
             while True:
                 # There is no timeout: the next item may take any time, and keepalive notices a dead
                 # connection.
-                reading = asyncio.create_task(_read(call, status))
+                reading = asyncio.create_task(replies.read())
                 if not sending.done():
                     await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
                 if sending.done() and not _by_stream(sending):
@@ -181,7 +180,8 @@ async def _one_exchange(
                     await asyncio.wait({task})
                     if not task.cancelled():
                         task.exception()
-            del call, status, sending, reading, task
+            await replies.close()
+            del call, replies, sending, reading, task  # see `release`
 
 
 async def _send(call: Any, items: Items[T], message: Callable[[T], Any]) -> None:
@@ -191,15 +191,6 @@ async def _send(call: Any, items: Items[T], message: Callable[[T], Any]) -> None
         await call.done_writing()
     finally:
         del call
-
-
-async def _read(call: Any, status: StreamStatus) -> Any:
-    try:
-        return await ours(call.read())
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc(await status.of(error)) from error
-    finally:
-        del call, status
 
 
 def _by_stream(sending: "asyncio.Task[None]") -> bool:
