@@ -182,8 +182,8 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
     manager["generate_request_id"] = True
     manager["always_set_request_id_in_response"] = True
     manager["preserve_external_request_id"] = bool(settings.trusted_proxies)
-    # Two GOAWAY go out: at once, and this much later, after which a connection without calls is closed. A client
-    # that has not read the first by then may begin a call that is not taken.
+    # Two GOAWAY go out: at once, and this much later, after which a connection without calls is closed. A
+    # client that has not read the first by then may begin a call that is not taken.
     manager["drain_timeout"] = "5s"
     # The client is the peer, or what the proxies that are trusted say; clients cannot add to that.
     manager["use_remote_address"] = True
