@@ -29,6 +29,7 @@ from tests.support.node import built
 from tests.support.paths import ROOT
 from tests.support.postgres import Engine
 from tests.support.seaweed import ObjectServer
+from tests.support.spread import spread
 
 # The machine may be busy: how long an example takes says nothing.
 hypothesis.settings.register_profile(
@@ -74,6 +75,11 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folders_are_spread(tmp_path_factory: pytest.TempPathFactory) -> None:
+    spread(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
