@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,10 @@ class Reader:
 
 @asynccontextmanager
 async def watched(reader: Reader) -> AsyncIterator[None]:
+    with suppress(OSError):
+        await reader.files.first()
+    reader.seen.clear()
     task = asyncio.create_task(reader.files.watch())
-    await asyncio.sleep(0)  # it has looked at the files
     yield
     assert not task.done()
     task.cancel()
@@ -57,6 +59,25 @@ async def test_a_change_is_seen(reader: Reader, caplog: pytest.LogCaptureFixture
         reader.put("33")
         await until(lambda: reader.seen == [22, 33])
     assert caplog.text.count("The numbers were read again") == 2
+
+
+async def test_a_change_between_the_start_and_the_first_look_is_seen(reader: Reader) -> None:
+    await reader.files.first()
+    reader.put("22")
+    task = asyncio.create_task(reader.files.watch())
+    await until(lambda: reader.seen == [1, 22])
+    task.cancel()
+
+
+async def test_a_change_while_files_are_read_for_the_first_time_is_seen(reader: Reader) -> None:
+    async def slowly() -> None:
+        await reader.load()
+        reader.put("22")
+
+    await reader.files.first(slowly)
+    task = asyncio.create_task(reader.files.watch())
+    await until(lambda: reader.seen == [1, 22])
+    task.cancel()
 
 
 async def test_somebody_asks(reader: Reader) -> None:

@@ -240,7 +240,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             await stack.enter_async_context(pushed(metrics))
             await records.open(stack)
             if rules:
-                await rules.load()
+                await rules.first()
             await stores.open_catalog(stack)
             await elsewhere.begin()
             await directory.open()

@@ -30,10 +30,17 @@ class WatchedFiles:
         every: float | None = None,
     ) -> None:
         self._paths = tuple(paths)
-        self.load = load
+        self._load = load
         self._what = what
         self._every = every
         self._again = asyncio.Event()
+        self._seen: Versions = ()
+
+    async def first(self, load: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Loads the files at the start, in another way if `load` is given, and raises what that raises. What
+        changes from now on is found by `watch`, however much later that begins."""
+        self._seen = self._versions()
+        await (load or self._load)()
 
     def again(self) -> None:
         """Has `watch` read the files at once."""
@@ -41,7 +48,7 @@ class WatchedFiles:
 
     async def watch(self) -> None:
         """Loads the files whenever they change, until it is cancelled. Logs once that they are bad."""
-        seen = refused = self._versions()
+        seen = refused = self._seen
         said = ""
         while True:
             asked = await self._asked()
@@ -49,7 +56,7 @@ class WatchedFiles:
             if versions == seen and not asked and not self._every:
                 continue
             try:
-                await self.load()
+                await self._load()
             except (ValueError, OSError) as error:
                 # Not when it is first seen: another file that belongs to it may not have been replaced yet.
                 if versions == refused or asked:

@@ -18,6 +18,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -357,13 +358,14 @@ async def _files(settings: Settings, folder: Path) -> list[WatchedFiles]:
     watched = []
     try:
         if settings.tls_cert:
-            secrets = Secrets(settings, folder)
-            secrets.load()
-            watched.append(secrets.watched())
+            certificates = Secrets(settings, folder).watched()
+            await certificates.first()
+            watched.append(certificates)
         if settings.jwt_keys:
             keys = JwtKeys(settings, folder)
-            await asyncio.to_thread(keys.first)
-            watched.append(keys.watched())
+            jwt = keys.watched()
+            await jwt.first(partial(asyncio.to_thread, keys.first))
+            watched.append(jwt)
     except ValueError as error:
         raise StartError(str(error)) from None
     return watched
