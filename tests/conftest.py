@@ -9,8 +9,10 @@ import os
 import random
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -78,8 +80,14 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _folders_are_spread(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _folders_are_spread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Those of tests, and what is made in the place for temporary files."""
     spread(tmp_path_factory.getbasetemp())
+    with tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as place:
+        Path(place).chmod(0o711)  # some programs run as other users
+        spread(Path(place))
+        tempfile.tempdir = os.environ["TMPDIR"] = place
+        yield
 
 
 @pytest.fixture
