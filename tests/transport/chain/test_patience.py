@@ -7,9 +7,8 @@ import pytest
 
 from conexiones.errors import ClientStalled, StreamIdle
 from conexiones.transport.chain import body
-from conexiones.transport.chain import patience as module
 from conexiones.transport.chain.call import Call
-from conexiones.transport.chain.patience import Patience
+from conexiones.transport.chain.patience import SILENT_SECONDS, Patience
 from tests.support.waiting import idle
 from tests.transport.chain.calls import Client, call
 
@@ -90,16 +89,22 @@ async def test_without_a_limit_a_stream_may_be_idle() -> None:
 
 
 async def test_the_silent_are_those_who_ask_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SILENT_SECONDS", 0.01)
+    clock = Clock(monkeypatch)
     patience = Patience(stall_seconds=100, least_rate=1, idle_seconds=100)
     _, first = watched(patience)
     _, second = watched(patience)
+    _, third = watched(patience)
     _, within = watched(patience)
     watched(patience)  # is not read
     reading = [asyncio.create_task(first.body.read())]
-    await asyncio.sleep(0.02)
+    await idle()
+    clock.now += SILENT_SECONDS
     reading += [asyncio.create_task(second.body.read()), asyncio.create_task(within.body.read(within=True))]
-    await asyncio.sleep(0.02)
+    await idle()
+    clock.now += SILENT_SECONDS
+    reading += [asyncio.create_task(third.body.read())]
+    await idle()
+    clock.now += SILENT_SECONDS / 2
     assert patience.silent() == [first, second]
     patience.remove(first)
     assert patience.silent() == [second]
