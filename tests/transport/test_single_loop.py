@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from conexiones.transport.single_loop import SingleLoop
+from tests.support.waiting import DEADLINE
 
 
 async def test_calls_have_ended_when_the_application_hears_of_its_end() -> None:
@@ -46,7 +47,7 @@ async def test_calls_have_ended_when_the_application_hears_of_its_end() -> None:
     call = asyncio.create_task(single({"type": "http"}, life, send))
     await begun.wait()
     shutdown.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         await living
     assert said == [
         "lifespan.startup",
@@ -96,7 +97,7 @@ async def test_a_call_of_another_loop_ends_with_the_first() -> None:
     other = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
     await begun.wait()
     shutdown.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         await living
         await other
 

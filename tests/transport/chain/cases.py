@@ -14,10 +14,10 @@ from pyqwest import Client, Response
 from conexiones.gen.conexiones.v1 import access_pb2, uploads_pb2
 from conexiones.gen.user_pb2 import GetUserReply, GetUserRequest
 from tests.support.paths import ROOT
+from tests.support.waiting import DEADLINE
 from tests.transport.chain.recorded import CASE
 from tests.transport.chain.ways import WAYS
 
-SECONDS = 30.0
 IMAGE = (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
 NO_IMAGE = "00000000-0000-0000-0000-000000000000"
 
@@ -70,7 +70,7 @@ class Records:
     async def until(self, event: str, cases: list[Case]) -> None:
         """Waits for the event of all the cases."""
         names = {case.name for case in cases}
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(DEADLINE):
             while missing := names - {line["case"] for line in self.lines() if line["event"] == event}:
                 assert missing
                 await asyncio.sleep(0.05)  # nothing announces what another process writes
@@ -91,7 +91,7 @@ class Caller:
 
     async def look(self, case: Case) -> None:
         """Makes a call, and goes away after the first piece of the answer."""
-        async with self._stream(case, case.body or None) as response, asyncio.timeout(SECONDS):
+        async with self._stream(case, case.body or None) as response, asyncio.timeout(DEADLINE):
             async for _ in response.content:
                 return
 

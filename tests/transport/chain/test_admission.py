@@ -242,7 +242,7 @@ async def test_a_silent_stream_makes_room_for_a_call_that_waits(monkeypatch: pyt
 
 async def test_silent_streams_of_clients_with_less_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
-    server = Server(5)
+    server = Server(5, wait_seconds=DEADLINE)
     ended: list[Call] = []
 
     async def silent(one: Call) -> None:

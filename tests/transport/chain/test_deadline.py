@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from conexiones.errors import Cancelled, DeadlineExceeded, NotAnImage
+from conexiones.transport.chain import deadline as module
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.deadline import Deadline
+from tests.support.waiting import DEADLINE
 from tests.transport.chain.calls import Client, call
-
-SECONDS = 10.0
 
 
 async def deadline(one: Call, rest: Endpoint) -> None:
@@ -27,7 +27,8 @@ async def working(one: Call) -> None:
 
 
 @pytest.mark.parametrize("end", [False, True], ids=["while it reads", "while it works"])
-async def test_its_deadline(end: bool) -> None:
+async def test_its_deadline(monkeypatch: pytest.MonkeyPatch, end: bool) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", DEADLINE)  # the deadline comes before the watch, however late
     client = Client()
     client.write(b"a", end=end)
     with pytest.raises(DeadlineExceeded):
@@ -48,9 +49,9 @@ async def test_its_client_goes_away(end: bool) -> None:
     client = Client()
     client.write(b"a", end=end)
     client.leave()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(DEADLINE):
         with pytest.raises(Cancelled):
-            await deadline(call(client, seconds=SECONDS), working)
+            await deadline(call(client, seconds=DEADLINE), working)
 
 
 async def test_the_client_of_plain_http_goes_away() -> None:
@@ -60,7 +61,7 @@ async def test_the_client_of_plain_http_goes_away() -> None:
     client = Client()
     client.leave()
     one = call(client, protocol="http", verb="GET")
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(DEADLINE):
         with pytest.raises(Cancelled):
             await deadline(one, work)
     assert one.gone, "so that the guard does not tell the log that an answer was broken off"
@@ -69,7 +70,7 @@ async def test_the_client_of_plain_http_goes_away() -> None:
 async def test_a_short_call_is_not_watched() -> None:
     client = Client()
     client.write(b"a", end=True)
-    await deadline(call(client, seconds=SECONDS), reading)
+    await deadline(call(client, seconds=DEADLINE), reading)
     assert client.asked == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -85,7 +86,7 @@ async def test_a_handler_that_cancels_itself_has_failed() -> None:
 async def test_who_cancels_the_call_from_outside_is_obeyed() -> None:
     client = Client()
     client.write(b"a", end=True)
-    serving = asyncio.create_task(deadline(call(client, seconds=SECONDS), working))
+    serving = asyncio.create_task(deadline(call(client, seconds=DEADLINE), working))
     await asyncio.sleep(0)
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
@@ -98,7 +99,7 @@ async def test_an_error_of_the_handler_is_its_own(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await deadline(call(Client(), seconds=SECONDS), work)
+        await deadline(call(Client(), seconds=DEADLINE), work)
     assert caught.value is error
 
 

@@ -16,8 +16,9 @@ from pyqwest import Client, HTTPTransport, HTTPVersion
 from conexiones.gen.conexiones.v1 import images_pb2
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
+from tests.support.waiting import DEADLINE
 from tests.transport import application
-from tests.transport.chain.cases import NO_IMAGE, SECONDS, Caller, Case, Records
+from tests.transport.chain.cases import NO_IMAGE, Caller, Case, Records
 from tests.transport.chain.every_method import (
     ENDLESS,
     EXEMPT,
@@ -54,7 +55,7 @@ async def made(client: Caller, cases: list[Case]) -> None:
     turns = asyncio.Semaphore(8)
 
     async def one(case: Case) -> None:
-        async with turns, asyncio.timeout(SECONDS):
+        async with turns, asyncio.timeout(DEADLINE):
             await client.call(case)
 
     async with asyncio.TaskGroup() as tasks:

@@ -9,7 +9,7 @@ from conexiones.shares import Caller
 from conexiones.transport.chain import memory as module
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.memory import COPIES, FREE, SMALL, Lease, Memory
-from tests.support.waiting import idle
+from tests.support.waiting import DEADLINE, idle
 from tests.transport.chain.calls import Client
 
 MIB = 1 << 20
@@ -89,7 +89,7 @@ async def test_two_that_want_more_do_not_wait_for_each_other() -> None:
         await one.hold(3 * FREE)
         one.release()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         for one in (first, second):
             tasks.create_task(whole(one))
     assert memory.held == 0

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from conexiones.errors import ClientStalled, RateExceeded
 from conexiones.principals import LINK, Allowance, Principal, Terms
+from conexiones.transport.chain import pace as pace_module
 from conexiones.transport.chain import rates as module
 from conexiones.transport.chain.call import Call
 from conexiones.transport.chain.pace import BURST_SECONDS, FREE, LONGEST_SECONDS, RESERVE, Bucket, Pace
@@ -155,16 +157,23 @@ async def test_bytes_beyond_the_burst_wait_for_the_rate() -> None:
     assert not bucket.promised
 
 
-async def test_a_piece_that_is_larger_than_the_burst_is_paid_for_once() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time by which buckets fill: `now`, which the test moves."""
+    clock = SimpleNamespace(now=1000.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(pace_module, "time", clock)
+    return clock
+
+
+async def test_a_piece_that_is_larger_than_the_burst_is_paid_for_once(clock: SimpleNamespace) -> None:
     bucket = Bucket(100 << 20, least=1)
     size = int(3 * bucket.burst)
     pace = Pace(bucket)
     seconds = pace.due(size)
     assert seconds >= (size - bucket.burst) / bucket.rate
-    waiting = asyncio.create_task(pace.rest(size, seconds=0.01))
-    await idle()
-    bucket._time -= seconds  # as if that time had passed
-    await waiting
+    clock.now += seconds
+    await pace.rest(size, seconds=0)
     assert bucket.level >= size, "what was promised comes in addition to the burst"
     pace.moved(size)
     assert bucket.level >= 0
@@ -172,6 +181,7 @@ async def test_a_piece_that_is_larger_than_the_burst_is_paid_for_once() -> None:
     assert bucket.level <= bucket.burst
 
 
+@pytest.mark.usefixtures("clock")
 async def test_a_small_call_goes_on_beside_a_stream() -> None:
     bucket = Bucket(100_000, least=FREE)
     stream = Pace(bucket)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conexiones.transport.rpc.pipeline import BYTES, REQUESTS, Pipeline
-from tests.support.waiting import idle
+from tests.support.waiting import DEADLINE, idle
 
 
 class Source:
@@ -36,7 +36,7 @@ async def test_they_run_together_and_answer_in_order() -> None:
         await last.wait()
         return number
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         assert [reply async for reply in Pipeline(work, size=one)(aiter(Source(3)), None)] == [0, 1, 2]
 
 
