@@ -7,7 +7,7 @@ import socket
 import stat
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -181,7 +181,8 @@ async def test_while_the_server_drains_it_is_alive_and_not_ready(
     server = start(admin_address="[::1]:0", grace_seconds="600")
     with grpc.insecure_channel(server.address) as channel:
         stub = user_pb2_grpc.UsuarioServicioStub(channel)
-        uploading = stub.ImageStreamReply(_until_cancelled(photograph), timeout=DEADLINE)
+        ended = threading.Event()
+        uploading = stub.ImageStreamReply(_until(ended, photograph), timeout=DEADLINE)
         next(uploading)
         assert ask(server.admin_address, "/readyz").status == 200
         os.kill(server.pid, signal.SIGTERM)
@@ -190,12 +191,13 @@ async def test_while_the_server_drains_it_is_alive_and_not_ready(
         assert ask(server.admin_address, "/livez").status == 200
         assert value(scraped(server), "conexiones_calls_active", protocol="grpc") == 1
         uploading.cancel()
+        ended.set()  # lets the thread of the requests go
     assert server.wait() == 0
 
 
-def _until_cancelled(image: bytes):
+def _until(ended: threading.Event, image: bytes) -> Iterator[user_pb2.GetImage]:
     yield user_pb2.GetImage(image=image)
-    threading.Event().wait(DEADLINE)
+    ended.wait(DEADLINE)
 
 
 async def test_a_server_that_has_stopped_is_not_alive(start: Callable[..., Server]) -> None:
@@ -208,7 +210,7 @@ async def test_a_server_that_has_stopped_is_not_alive(start: Callable[..., Serve
             assert (answer.status, answer.body[:7]) == (503, b"not ok:")
     finally:
         stopped.resume()
-    assert ask(server.admin_address, "/livez").status == 200
+    await until(lambda: ask(server.admin_address, "/livez").status == 200)
 
 
 def test_at_a_socket_of_a_folder(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -192,10 +192,13 @@ def test_a_token_comes_before_the_certificate(unchanged: Server, ca: Authority) 
 
 
 def put(rules: Path, text: str | None) -> None:
-    """Replaces the file with the rules, or removes it."""
-    rules.unlink()
-    if text is not None:
-        rules.write_text(text)
+    """Replaces the file with the rules, in one step, or removes it."""
+    if text is None:
+        rules.unlink()
+    else:
+        new = rules.with_suffix(".new")
+        new.write_text(text)
+        new.replace(rules)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import grpc
 import pytest
@@ -22,7 +22,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 @pytest.fixture
 def impatient(sharing: Callable[..., Server]) -> Server:
-    return sharing(idle_seconds="0.5", max_connections="30")
+    # Clients that do ask something have to do so within this time.
+    return sharing(idle_seconds="2", max_connections="30")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", PREFACE], ids=["nothing", "half a line", "a preface"])
@@ -33,11 +34,14 @@ def test_they_are_closed_so_that_others_find_a_place(impatient: Server, sent: by
             connection = stack.enter_context(
                 socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE)
             )
-            connection.sendall(sent)
+            # It may be closed already, if this process was held up.
+            with suppress(ConnectionError):
+                connection.sendall(sent)
             silent.append(connection)
         for connection in silent:
-            while connection.recv(65536):
-                pass
+            with suppress(ConnectionError):
+                while connection.recv(65536):
+                    pass
         with grpc.insecure_channel(impatient.address) as channel:
             stub = UsuarioServicioStub(channel)
             reply = stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE, wait_for_ready=True)
@@ -54,7 +58,8 @@ def test_they_are_closed_sooner_when_there_are_many(sharing: Callable[..., Serve
             for _ in range(30)
         ]
         for connection in silent:
-            connection.sendall(sent)
+            with suppress(ConnectionError):
+                connection.sendall(sent)
         with grpc.insecure_channel(server.address) as channel:
             stub = UsuarioServicioStub(channel)
             reply = stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE, wait_for_ready=True)

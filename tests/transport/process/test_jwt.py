@@ -80,11 +80,15 @@ def test_who_has_one(server: Server, issuer: Issuer, alg: str) -> None:
 
 @pytest.mark.parametrize(
     "claims",
-    [{"aud": ["other", "images"]}, {"nbf": int(time.time()) + 5}, {"iat": 1}, {"scope": None}],
-    ids=["one of several audiences", "a clock a little ahead", "old", "no scopes"],
+    [{"aud": ["other", "images"]}, {"iat": 1}, {"scope": None}],
+    ids=["one of several audiences", "old", "no scopes"],
 )
 def test_what_is_good(server: Server, issuer: Issuer, claims: dict[str, Any]) -> None:
     assert let_in(server, issuer.jwt(**claims))
+
+
+def test_a_clock_may_be_a_little_ahead(server: Server, issuer: Issuer) -> None:
+    assert let_in(server, issuer.jwt(nbf=int(time.time()) + 20))
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER"])

@@ -4,6 +4,7 @@ import os
 import queue
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,37 +20,47 @@ from tests.support.waiting import DEADLINE
 
 
 class Manager:
-    """Listens as systemd does."""
+    """Listens as systemd does: at all times, since the kernel keeps ten messages and the server waits for no
+    manager. A message without a byte ends it."""
 
     def __init__(self, end: socket.socket) -> None:
-        self.end = end
+        self._came: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._listening = threading.Thread(target=self._listen, args=(end,))
+        self._listening.start()
 
-    def told(self, but: str = "WATCHDOG") -> dict[str, str]:
-        """What comes next, without what begins with `but`."""
+    def _listen(self, end: socket.socket) -> None:
+        while message := end.recv(4096):
+            self._came.put(message)
+
+    def join(self) -> None:
+        self._listening.join()
+
+    def told(self, but: str = "WATCHDOG", *, seconds: float = DEADLINE) -> dict[str, str]:
+        """What comes next, without what begins with `but`. Raises queue.Empty."""
         while True:
-            found = dict(line.split("=", 1) for line in self.end.recv(4096).decode().splitlines())
+            message = self._came.get(timeout=seconds).decode()
+            found = dict(line.split("=", 1) for line in message.splitlines())
             if but not in found:
                 return found
 
     def drop(self) -> None:
         """Forgets what has come."""
-        self.end.setblocking(False)
-        try:
-            while self.end.recv(4096):
-                pass
-        except BlockingIOError:
-            self.end.settimeout(DEADLINE)
+        with suppress(queue.Empty):
+            while True:
+                self._came.get_nowait()
 
 
 @pytest.fixture
 def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(str(tmp_path / "notify"))
-        end.settimeout(DEADLINE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "300000")
         monkeypatch.delenv("WATCHDOG_PID", raising=False)
-        yield Manager(end)
+        manager = Manager(end)
+        yield manager
+        end.sendto(b"", str(tmp_path / "notify"))
+        manager.join()
 
 
 def test_the_life_of_a_server(manager: Manager, start: Callable[..., Server]) -> None:
@@ -88,9 +99,8 @@ def test_a_server_that_stops_is_not_said_to_be_ready_again(
         to_send.put(None)
         assert list(replies) == []
     assert server.wait() == 0
-    manager.end.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        manager.told()
+    with pytest.raises(queue.Empty):
+        manager.told(seconds=1)
 
 
 def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Callable[..., Server]) -> None:
@@ -100,16 +110,14 @@ def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Ca
     suspend(front)
     try:
         manager.drop()  # what was said just before
-        manager.end.settimeout(2)
         heard = 0
-        with suppress(TimeoutError):
+        with suppress(queue.Empty):
             while heard < 2:
-                manager.told(but="")
+                manager.told(but="", seconds=2)
                 heard += 1
         assert heard < 2, "no more than the answer that was on its way"
     finally:
         front.resume()
-    manager.end.settimeout(DEADLINE)
     assert manager.told(but="READY") == {"WATCHDOG": "1"}
 
 

@@ -1,5 +1,6 @@
 """The kernel tells whose connections wait, and takes none of those who are held off."""
 
+import asyncio
 import select
 import socket
 from collections import Counter
@@ -9,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from conexiones.transport.process import syn_filter
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, until
 
 ONE, TWO, LOCAL6 = socket.inet_aton("127.0.0.1"), socket.inet_aton("127.0.0.2"), bytes(8)
 
@@ -46,6 +47,8 @@ def test_whose_connections_wait(listening: socket.socket) -> None:
             for _ in range(count):
                 assert connected(stack, listening, source)
             expected[client] = count
+        # A client is connected before the kernel has put it into the line.
+        asyncio.run(until(lambda: syn_filter.line_of(listening).total() >= expected.total()))
         assert syn_filter.line_of(listening) == expected
         listening.accept()[0].close()
         assert syn_filter.line_of(listening).total() == expected.total() - 1
