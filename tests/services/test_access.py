@@ -4,9 +4,9 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from email.message import Message
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -133,12 +133,20 @@ def test_scopes(callers: Callers) -> None:
 
 
 def test_whoever_guesses_is_slowed_down(alone: Callers) -> None:
-    _, fresh = alone.token("READ")
-    seen = {refused(alone.limits, mint(TOKEN)) for _ in range(30)}
-    assert seen == {"TOKEN_UNKNOWN", "RATE_EXCEEDED"}
-    # What was right before goes on; what was not used yet may be a guess.
-    assert alone.limits(alone.admin)
-    assert refused(alone.limits, fresh) == "RATE_EXCEEDED"
+    def slowed_down() -> bool:
+        """What was right before goes on; what was not used yet may be a guess. That is let in if a wrong one
+        was forgotten at this moment."""
+        _, fresh = alone.token("READ")
+        while (said := refused(alone.limits, mint(TOKEN))) != "RATE_EXCEEDED":
+            assert said == "TOKEN_UNKNOWN"
+        assert alone.limits(alone.admin)
+        try:
+            alone.limits(fresh)
+        except grpc.RpcError as error:
+            return reason(error) == "RATE_EXCEEDED"
+        return False
+
+    assert any(slowed_down() for _ in range(5))
 
 
 def test_a_link_opens_one_image_as_it_was_signed(alone: Callers) -> None:
@@ -172,11 +180,12 @@ def test_a_link_ends(callers: Callers) -> None:
     callers.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=token), callers.admin)
     status, _, body = fetched(callers.address, link)
     assert (status, b"TOKEN_REVOKED" in body) == (401, True)
-    short = callers.link(id=image, ttl={"seconds": 1})
-    # An answer under way is broken off.
-    while (found := fetched(callers.address, short))[0] != 401:
-        pass
-    assert json.loads(found[2])["reason"] == "LINK_EXPIRED"
+    short, refusal = callers.link(id=image, ttl={"seconds": 1}), b""
+    while not refusal:
+        with suppress(HTTPException, ConnectionError):  # an answer under way is broken off
+            status, _, body = fetched(callers.address, short)
+            refusal = body if status == 401 else b""
+    assert json.loads(refusal)["reason"] == "LINK_EXPIRED"
 
 
 async def test_an_open_stream_ends_with_its_token(callers: Callers) -> None:

@@ -16,7 +16,7 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
 from tests.services.test_access import IMAGE, Callers
-from tests.services.test_audit import metadata, wait
+from tests.services.test_audit import metadata, wait, whole_lines
 from tests.support.waiting import DEADLINE
 
 KEYS = [
@@ -44,7 +44,7 @@ class Watched(Callers):
         return line
 
     def _with(self, **values: str) -> list[dict[str, Any]]:
-        lines = map(json.loads, self.path.read_bytes().splitlines())
+        lines = map(json.loads, whole_lines(self.path))
         return [line for line in lines if values.items() <= line.items()]
 
 
@@ -137,7 +137,7 @@ def test_nobody_forges_a_line_or_reads_a_secret(watched: Watched) -> None:
     assert status == 401
     (line,) = watched.lines("PUT")
     assert (line["path"], line["request_id"]) == ("/images/[secret]\n{}", headers["x-request-id"])
-    written = watched.path.read_bytes().splitlines()
+    written = whole_lines(watched.path)
     assert all(list(json.loads(each)) == KEYS for each in written)
     assert watched.admin.encode() not in watched.path.read_bytes()
 

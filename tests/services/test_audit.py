@@ -46,6 +46,11 @@ def wait(true: Callable[[], object]) -> None:
     asyncio.run(until(true))
 
 
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file, without one of which a part has been written so far."""
+    return path.read_bytes().rpartition(b"\n")[0].splitlines()
+
+
 class Audited(Callers):
     """Callers of a server whose audit log is at `path`. `before` are the bytes that others have brought about
     since its first line."""
@@ -60,7 +65,7 @@ class Audited(Callers):
         return [json.loads(one) for one in self._written()]
 
     def _written(self) -> list[bytes]:
-        text = self.path.read_bytes()
+        text = self.path.read_bytes().rpartition(b"\n")[0]
         return (text[: self.before.start] + text[self.before.stop :]).splitlines()
 
     def events(self, count: int) -> list[tuple[str, str, str, str]]:
@@ -103,7 +108,7 @@ def audited(common: Audited) -> Audited:
     """With a server that others have used before. Their lines are all written: the mark comes after them."""
     mark = f"mark {uuid4()}"
     common.call(UsuarioServicioStub, "GetUser", GetUserRequest(name=mark), common.admin)
-    wait(lambda: mark in common.path.read_text())
+    wait(lambda: mark.encode() in b"\n".join(whole_lines(common.path)))
     text = common.path.read_bytes()
     assert text.endswith(b"\n")
     common.before = slice(text.index(b"\n") + 1, len(text))
@@ -349,7 +354,7 @@ def test_many_refusals_of_one_client_are_counted(alone: Audited) -> None:
             connection.getresponse().read()
 
     def counted() -> int:
-        written = map(json.loads, alone.path.read_bytes().splitlines())
+        written = map(json.loads, whole_lines(alone.path))
         lines = [one for one in written if one["event"] == "refused"]
         assert len(lines) < 1000
         return len([one for one in lines if one["outcome"] != "LEFT_OUT"]) + sum(

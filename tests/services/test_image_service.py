@@ -168,11 +168,17 @@ def test_bytes_go_with_the_last_reference(serving: Server, images, stub, somebod
     assert (reply.user.image_id, reply.HasField("image_info")) == ("", False)
 
 
-async def told(watch):
-    """The next event of any kind but `described`, which comes whenever an image's facts are known."""
-    while (event := await watch.read()).WhichOneof("event") == "described":
+async def told(watch, *others: str):
+    """The next event of any kind but `described`, which comes whenever an image's facts are known, and but
+    those `others`."""
+    while (event := await watch.read()).WhichOneof("event") in ("described", *others):
         pass
     return event
+
+
+async def happened(watch):
+    """The next event that is no heartbeat, which comes also when nothing has happened for a while."""
+    return await told(watch, "heartbeat")
 
 
 async def test_watching(server: Server) -> None:
@@ -188,17 +194,17 @@ async def test_watching(server: Server) -> None:
         watch_ana = images.WatchImages(WatchImagesRequest(user="Ana"))
         assert (await told(watch_ana)).WhichOneof("event") == "heartbeat"
         one, two = await store(1), await store(2, "Ana")
-        events = [await told(watch), await told(watch)]
+        events = [await happened(watch), await happened(watch)]
         assert [event.stored.id for event in events] == [one, two]
-        assert (await told(watch_ana)).stored.id == two
+        assert (await happened(watch_ana)).stored.id == two
         await images.DeleteImage(DeleteImageRequest(id=one))
-        deleted = await told(watch)
+        deleted = await happened(watch)
         assert (deleted.WhichOneof("event"), deleted.deleted_id) == ("deleted_id", one)
         # A watch with the token of an event is told what came after that event.
         again = images.WatchImages(WatchImagesRequest(resume_token=events[0].resume_token))
         assert (await told(again)).WhichOneof("event") == "heartbeat"
-        assert (await told(again)).stored.id == two
-        assert (await told(again)).deleted_id == one
+        assert (await happened(again)).stored.id == two
+        assert (await happened(again)).deleted_id == one
         lost = images.WatchImages(WatchImagesRequest(resume_token="999999"))
         assert (await told(lost)).WhichOneof("event") == "resync"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -213,7 +219,7 @@ async def test_watching(server: Server) -> None:
     async with grpc.aio.insecure_channel(server.address) as channel:
         resumed = ImageServiceStub(channel).WatchImages(WatchImagesRequest(resume_token=token))
         assert (await told(resumed)).WhichOneof("event") == "heartbeat"
-        assert (await told(resumed)).deleted_id == one
+        assert (await happened(resumed)).deleted_id == one
 
 
 async def test_events_come_together_for_those_who_ask(serving: Server, somebody: str) -> None:

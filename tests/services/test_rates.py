@@ -43,7 +43,7 @@ def callers(sharing: Callable[..., Server]) -> Iterator[Callers]:
         anonymous_scopes="read",
         anonymous_rate_calls="0.001",
         rate_calls="100000",
-        stall_seconds="1",
+        stall_seconds="3",
         least_rate="1GiB",
     )
     made = Callers(server, server.data_dir)

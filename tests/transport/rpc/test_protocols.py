@@ -32,6 +32,7 @@ from tests.support.calls import (
 )
 from tests.support.clients import CLIENTS, Call, Outcome, Response, connect_answer, curl, readable
 from tests.support.processes import envoy, peak
+from tests.support.waiting import DEADLINE
 from tests.support.wires import WIRES, Fault, faults
 
 Start = Callable[..., Server]
@@ -200,7 +201,7 @@ def test_a_gzip_bomb_costs_no_more_than_the_largest_message(server: Server) -> N
 
 
 def test_what_gzip_hides_counts_towards_the_message_budget(start: Start) -> None:
-    server = start(max_message_bytes="16MiB", message_budget="64MiB")
+    server = start(max_message_bytes="16MiB", message_budget="64MiB", wait_seconds=DEADLINE)
     before = peak(envoy(server.pid))
     wire = next(wire for wire in WIRES if wire.name == "Connect protobuf")
     body = gzip.compress(user(image=png(1, 1, padding=15 * 2**20)))
@@ -218,7 +219,8 @@ def test_a_busy_server(start: Start) -> None:
         Call(name="stream", path=GET_STREAM_IMAGE, messages=(b"",)),
     ]
     with grpc.insecure_channel(server.address) as channel:
-        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), timeout=60)
+        # It lasts as long as all clients together, some of which are programs of their own.
+        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), timeout=len(CLIENTS) * DEADLINE)
         next(watch)
         differences = report(
             (f"{call.name} by {name}", outcome, refusal(BUSY))
@@ -233,7 +235,7 @@ def test_a_client_that_stops_in_the_middle_of_a_message(start: Start) -> None:
     server = start(stall_seconds="1")
     stalled = []
     for wire in (wire for wire in WIRES if wire.send is curl and not wire.text):
-        connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)
         head = f"POST {wire.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {wire.content_type}\r\n"
         body = wire.body(bytes(300_000))
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:1000])
