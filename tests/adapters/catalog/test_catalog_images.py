@@ -11,6 +11,7 @@ from conexiones.errors import StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import EventRecord, ImageRecord, UploadRecord
 from tests.adapters.backends import CatalogBackend
+from tests.support.waiting import DEADLINE
 
 Make = Callable[..., ImageRecord]
 
@@ -143,7 +144,7 @@ async def test_sequences_have_no_gaps_and_are_never_used_again(
     catalog = new_catalog()
     await catalog.open()
     assert await catalog.event_range() == (30, 30)
-    await asyncio.wait_for(catalog.changed(29), 5)
+    await asyncio.wait_for(catalog.changed(29), DEADLINE)
     await catalog.add_image(image("later"))
     assert await catalog.event_range() == (30, 31)
     await catalog.close()
@@ -151,7 +152,7 @@ async def test_sequences_have_no_gaps_and_are_never_used_again(
 
 async def test_changed_waits_for_the_next_event_only(catalog: Catalog, image: Make) -> None:
     await catalog.add_image(image("1"))
-    await asyncio.wait_for(catalog.changed(0), 5)
+    await asyncio.wait_for(catalog.changed(0), DEADLINE)
     waiting = [asyncio.ensure_future(catalog.changed(1 + i % 2)) for i in range(500)]
     cancelled = asyncio.ensure_future(catalog.changed(1))
     await asyncio.sleep(0)
@@ -166,7 +167,7 @@ async def test_changed_waits_for_the_next_event_only(catalog: Catalog, image: Ma
     await asyncio.sleep(0)
     assert [task.done() for task in waiting] == [True, False] * 250
     await catalog.delete_image("1", now=1)
-    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE)
 
 
 async def test_an_event_is_there_when_changed_says_so(catalog: Catalog, image: Make) -> None:
@@ -183,7 +184,7 @@ async def test_an_event_is_there_when_changed_says_so(catalog: Catalog, image: M
     following = asyncio.ensure_future(follow())
     for i in range(0, 100, 5):
         await asyncio.gather(*(catalog.add_image(image(f"{i + j}")) for j in range(5)))
-    await asyncio.wait_for(following, 10)
+    await asyncio.wait_for(following, DEADLINE)
     assert sorted(seen, key=int) == [f"{i}" for i in range(100)]
 
 
@@ -194,6 +195,6 @@ async def test_close_ends_the_wait_for_changes(new_catalog: Callable[[], Catalog
     await asyncio.sleep(0)
     await catalog.close()
     with pytest.raises(StorageUnavailable):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, DEADLINE)
     with pytest.raises(StorageUnavailable):
         await catalog.changed(0)

@@ -2,15 +2,25 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.connections import Patience
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord, StoredBy
+from tests.support.waiting import DEADLINE
 
+T = TypeVar("T")
 Make = Callable[..., ImageRecord]
 
 CALLERS = 12
+
+PATIENT = Patience(
+    connect=DEADLINE, read=DEADLINE, write=DEADLINE, transaction=DEADLINE, lock=DEADLINE, idle=DEADLINE
+)
+"""For what has to succeed: the machine may be busy."""
 
 
 class Load:
@@ -62,11 +72,21 @@ class Load:
         await asyncio.gather(*self._tasks)
 
 
+async def surely(ask: Callable[[], Awaitable[T]]) -> T:
+    """What is read once the database answers in time."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            try:
+                return await ask()
+            except StorageUnavailable:
+                await asyncio.sleep(0.01)
+
+
 async def check(catalog: PostgresCatalog, load: Load) -> None:
     """What was acknowledged is there, and every image has its event, once and in order."""
     there: set[str] = set()
     numbers, after = [], 0
-    while events := await catalog.events(after=after, limit=1000):
+    while events := await surely(partial(catalog.events, after=after, limit=1000)):
         for event in events:
             numbers.append(event.sequence)
             assert (event.kind == "STORED") == (event.image_id not in there)
@@ -78,6 +98,6 @@ async def check(catalog: PostgresCatalog, load: Load) -> None:
     assert load.stored - load.deleted - unknown <= there
     assert not (load.deleted & there)
     assert there <= load.stored | unknown
-    assert (await catalog.counts()).images == len(there)
+    assert (await surely(catalog.counts)).images == len(there)
     for name in random.Random(1).sample(sorted(there), 5):
-        assert await catalog.get_image(name)
+        assert await surely(partial(catalog.get_image, name))

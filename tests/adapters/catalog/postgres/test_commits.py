@@ -15,19 +15,20 @@ from conexiones.adapters.catalog.postgres.transaction import Transaction
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Facts, ImageRecord, UploadRecord
 from tests.adapters.catalog.postgres.cutting import Cut, Way
-from tests.adapters.catalog.postgres.load import Load, check
+from tests.adapters.catalog.postgres.load import PATIENT, Load, check, surely
 from tests.support.postgres import Engine
 from tests.support.waiting import until
 
 Make = Callable[..., ImageRecord]
 MakeUpload = Callable[..., UploadRecord]
 
-HASTY = Patience(connect=1, read=1, write=1, transaction=2, lock=0.5, idle=0.4)
+HASTY = replace(PATIENT, read=2, write=2)
+"""For what waits for a database that is away."""
 
 
 @pytest.fixture
 async def catalog(database: str) -> AsyncIterator[PostgresCatalog]:
-    catalog = PostgresCatalog(database, patience=HASTY)
+    catalog = PostgresCatalog(database, patience=replace(PATIENT, lock=0.5))
     await catalog.open()
     yield catalog
     await catalog.close()
@@ -36,7 +37,7 @@ async def catalog(database: str) -> AsyncIterator[PostgresCatalog]:
 @pytest.fixture
 async def cut_off(way: Way) -> AsyncIterator[PostgresCatalog]:
     """A catalog on a way that can be cut."""
-    catalog = PostgresCatalog(way.url, patience=HASTY)
+    catalog = PostgresCatalog(way.url, patience=PATIENT)
     await catalog.open()
     yield catalog
     way.closed = False
@@ -157,13 +158,15 @@ async def test_who_needs_what_is_held_fails_in_time_and_alone(
 
 
 async def test_a_server_that_stops_in_a_transaction_holds_nobody_up_for_good(
-    catalog: PostgresCatalog, database: str, image: Make
+    postgres_catalog: PostgresCatalog, database: str, image: Make
 ) -> None:
     stopped = await asyncpg.connect(database)
-    await stopped.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 300")
-    await stopped.execute("UPDATE event_head SET sequence = sequence + 1")
-    await catalog.add_image(image("1"))
-    assert await catalog.event_range() == (0, 1)
+    await stopped.execute(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 300;"
+        " UPDATE event_head SET sequence = sequence + 1"
+    )
+    await postgres_catalog.add_image(image("1"))
+    assert await postgres_catalog.event_range() == (0, 1)
     stopped.terminate()
 
 
@@ -223,9 +226,11 @@ async def test_the_outcome_of_a_lost_commit_is_found_out(
 
 @pytest.mark.parametrize("cut", ["before the commit", "after the commit"])
 async def test_while_an_outcome_is_unknown_nobody_is_told_anything_else(
-    cut_off: PostgresCatalog, way: Way, database: str, image: Make, upload: MakeUpload, cut: Cut
+    catalog: PostgresCatalog, way: Way, image: Make, upload: MakeUpload, cut: Cut
 ) -> None:
-    await cut_off.create_upload(upload("u"))
+    await catalog.create_upload(upload("u"))
+    cut_off = PostgresCatalog(way.url, patience=HASTY)
+    await cut_off.open()
     way.cut, way.close_after_cut = cut, True
     ending = cut_off.end_upload("u", state="READY", image=image("1"), failure=None, now=2)
     with pytest.raises(StorageUnavailable):
@@ -235,14 +240,12 @@ async def test_while_an_outcome_is_unknown_nobody_is_told_anything_else(
     assert all(isinstance(error, StorageUnavailable) for error in told)
     way.closed = False
     done = cut == "after the commit"
-    other = PostgresCatalog(database)
-    await other.open()
-    assert (await other.get_upload("u")).state == ("READY" if done else "OPEN")
-    await other.close()
-    assert await cut_off.has_digest(image("1").digest) == done
-    assert (await cut_off.get_upload("u")).state == ("READY" if done else "OPEN")
+    assert (await catalog.get_upload("u")).state == ("READY" if done else "OPEN")
+    assert await surely(lambda: cut_off.has_digest(image("1").digest)) == done
+    assert (await surely(lambda: cut_off.get_upload("u"))).state == ("READY" if done else "OPEN")
     await cut_off.add_image(image("2"))
-    assert (await cut_off.counts()).images == 1 + done
+    assert (await surely(cut_off.counts)).images == 1 + done
+    await cut_off.close()
 
 
 async def test_commits_that_are_lost_at_any_moment_are_whole(

@@ -6,9 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
-from conexiones.adapters.catalog.postgres.connections import Patience
 from conexiones.ports.records import ImageRecord
-from tests.adapters.catalog.postgres.load import Load, check
+from tests.adapters.catalog.postgres.load import PATIENT, Load, check
 from tests.support.postgres import with_standby
 
 
@@ -17,7 +16,7 @@ async def test_the_new_primary_has_all_that_was_acknowledged(image: Callable[...
         with pytest.raises(ValueError, match="takes no writes: it is a standby"):
             await PostgresCatalog(standby.url()).open()
         hosts = f"postgresql://postgres@/postgres?host={primary.folder},{standby.folder}"
-        catalog = PostgresCatalog(hosts, patience=Patience(connect=1, read=2, write=2, transaction=2))
+        catalog = PostgresCatalog(hosts, patience=PATIENT)
         await catalog.open()
         load = Load(catalog, image)
         await load.goes_on()
