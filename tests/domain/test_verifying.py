@@ -20,7 +20,7 @@ from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.metrics import Metrics, Numbers
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.verifying import CheckedBlobs, Damage, Round, ScrubState
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.upkeep.folders import Folder, blob, content, contents, damage, filled, image, opened
 
 FAST = 1e-6
@@ -277,7 +277,7 @@ async def test_who_loses_the_duty_while_reading_saves_nothing(tmp_path: Path) ->
             duties=Lost(),
         )
         task = asyncio.create_task(scrub.run())
-        await asyncio.wait_for(gone.wait(), 10)
+        await asyncio.wait_for(gone.wait(), DEADLINE)
         task.cancel()
     assert (await ScrubFile(tmp_path).load()).damaged == mended
 

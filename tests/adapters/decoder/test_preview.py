@@ -247,7 +247,8 @@ async def test_crash(good: Path, endless: Endless, number: signal.Signals) -> No
         assert await waiting
 
 
-async def test_crash_leaves_the_others(good: Path, endless: Endless) -> None:
+async def test_crash_leaves_the_others(good: Path, endless: Endless, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conexiones.adapters.decoder.pool.SMALL_SECONDS", DEADLINE)  # none of it is long
     async with pool(workers=2) as decoder:
         call = asyncio.create_task(cause_of(decoder, endless.path))
         await endless.read()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,11 @@ async def test_a_part_that_is_missing_is_said_once_at_the_start(
 
 
 def descriptors(pid: int) -> dict[str, str]:
-    return {entry.name: str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            found[entry.name] = str(entry.readlink())
+    return found
 
 
 async def test_a_worker_has_no_descriptors_but_its_own(good: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from conexiones.adapters.system.memory_cache import LARGEST, MemoryCache
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Rendered
 from conexiones.ports.renditions import RenditionFile
+from tests.support.waiting import DEADLINE
 
 ONE, OTHER = hashlib.sha256(b"1").digest(), hashlib.sha256(b"2").digest()
 DATA = bytes(range(256)) * 40
@@ -73,8 +74,13 @@ def files(root: Path) -> list[Path]:
     return [path for path in (root / "renditions").rglob("*") if path.is_file()]
 
 
-def descriptors() -> int:
-    return len([*Path("/proc/self/fd").iterdir()])
+def descriptors(root: Path) -> list[str]:
+    """What this process has open below a folder; those of connections come and go."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    return sorted(one for one in found if one.startswith(f"{root}/"))
 
 
 async def test_what_was_added_is_there_also_after_a_restart(tmp_path: Path) -> None:
@@ -99,19 +105,19 @@ async def test_one_that_is_done_when_nobody_waits_any_more_is_kept(
 
     def late(*given: Any) -> Any:
         begun.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(DEADLINE)
         return complete(*given)
 
     monkeypatch.setattr(module, "_complete", late)
     async with cache(tmp_path) as renditions:
-        before = descriptors()
+        before = descriptors(tmp_path)
         adding = asyncio.create_task(put(renditions, "aa"))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, DEADLINE)
         adding.cancel()
         goes_on.set()
         with pytest.raises(asyncio.CancelledError):
             await adding
-        assert descriptors() == before
+        assert descriptors(tmp_path) == before
         assert await kept(renditions, "aa") == ["aa"]
         await renditions.drop(ONE)
         assert files(tmp_path) == []

@@ -12,6 +12,7 @@ from conexiones.errors import StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from tests.adapters.blobs.contents import fill, sha, whole
+from tests.support.waiting import DEADLINE
 
 T = TypeVar("T")
 Make = Callable[..., ImageRecord]
@@ -41,7 +42,7 @@ def dying(flag: Path, get: str, step: str, *, before: bool = False) -> str:
 
 async def taken(done: Callable[[], Awaitable[T]]) -> T:
     """The result of the first call that is not refused."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         while True:
             try:
                 return await done()
