@@ -15,7 +15,7 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
 from tests.attack import tokens
 from tests.attack.rows import ROWS, photo, picture
-from tests.attack.test_served import SETTINGS, SHORT
+from tests.attack.test_served import RETRIES, SETTINGS, SHORT
 from tests.support.attacks.credentials import TOKEN
 from tests.support.attacks.pictures import numbered
 from tests.support.attacks.target import Tally, Target
@@ -73,7 +73,9 @@ async def test_the_good_client_is_served(attacked: Attacked, row: str) -> None:
     target = Target(host="127.0.0.1", port=attacked.server.port, source="127.0.0.1", images=attacked.images)
     async with (
         asyncio.timeout(5 * DEADLINE),
-        grpc.aio.insecure_channel(attacked.server.address) as channel,
+        grpc.aio.insecure_channel(
+            attacked.server.address, options=[("grpc.service_config", RETRIES)]
+        ) as channel,
     ):
         with_token = {"metadata": tokens.metadata(attacked.good), "timeout": DEADLINE}
         users = UsuarioServicioStub(channel)
