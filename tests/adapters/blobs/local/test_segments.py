@@ -89,7 +89,8 @@ async def test_many_bytes_at_once_go_past_the_page_cache_and_are_synced(
     await asyncio.gather(*map(shop.store, large[:12]))
     await asyncio.gather(*map(shop.store, large[12:]))
     calls = (tmp_path / "calls").read_text()
-    assert re.fullmatch(r"(w*Dw?s){2}w*", calls), calls
+    # Twelve are one group, or more if this process was held up while it gave them.
+    assert re.fullmatch(r"(w*Dw?s){2,}w*", calls), calls
     assert await shop.intact(small, *large)
     await shop.reopen()
     assert await shop.intact(small, *large)

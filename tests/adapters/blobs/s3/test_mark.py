@@ -21,6 +21,7 @@ from conexiones.ports.records import ImageRecord
 from tests.adapters.blobs.contents import sha, whole
 from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, add, objects_at
 from tests.support.postgres import Engine
+from tests.support.waiting import DEADLINE
 
 Make = Callable[..., ImageRecord]
 NewStore = Callable[..., RestartedS3Store]
@@ -93,10 +94,11 @@ async def test_a_start_asks_what_the_database_names_only_where_nobody_says_whose
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "names_objects", never)
+        patch.setattr(store_module, "START_SECONDS", 10 * DEADLINE)
         again = RestartedS3Store(place, catalog, folder=tmp_path / "again")
         await again.open()
         await again.close()
         new = RestartedS3Store(replace(place, url=f"{place.url}-new"), catalog, folder=tmp_path / "new")
-        async with asyncio.timeout(store_module.START_SECONDS / 2):
+        async with asyncio.timeout(DEADLINE):
             with pytest.raises(StorageUnavailable):
                 await new.open()

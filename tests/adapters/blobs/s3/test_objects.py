@@ -76,7 +76,7 @@ async def objects_of(
 async def test_a_read_that_is_not_answered_is_no_second_request(
     objects_of: Callable[[Patience], Objects], told: Told
 ) -> None:
-    objects = objects_of(Patience(request=0.5, retries=0))
+    objects = objects_of(Patience(request=2, retries=0))
     with pytest.raises(StorageUnavailable):
         await objects.get("packs/a", 0, 10)
     assert len(told.asked) == 1
