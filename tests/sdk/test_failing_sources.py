@@ -1,5 +1,5 @@
-"""Sources that fail in the middle: what they raise is raised as it is. It is no failure of the transfer, and
-nothing is tried again."""
+"""Sources and callbacks that fail in the middle: what they raise is raised as it is. It is no failure of the
+transfer, and nothing is tried again."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -39,4 +39,17 @@ async def test_what_a_source_raises(shared: Server, method: str, error: Callable
     async with AsyncClient(shared.address, patience=PATIENCE, timeout=PATIENCE) as client:
         with pytest.raises(type(mine)) as raised:
             await asyncio.wait_for(getattr(client, method)(pieces()), DEADLINE)
+    assert raised.value is mine
+
+
+async def test_what_progress_raises(shared: Server) -> None:
+    mine = TimeoutError()
+
+    def progress(done: int, total: int | None) -> None:
+        if done:
+            raise mine
+
+    async with AsyncClient(shared.address, patience=PATIENCE) as client:
+        with pytest.raises(TimeoutError) as raised:
+            await asyncio.wait_for(client.upload(b"".join(bitmap(1600, 1200)), progress=progress), DEADLINE)
     assert raised.value is mine

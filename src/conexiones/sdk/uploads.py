@@ -269,6 +269,8 @@ class _WriteStream:
                     self._news.set()
                     self._wait_for(self._closing or self._sent > self._committed)
         except TimeoutError:
+            if not self._limit.expired():
+                raise  # by `progress`
             self._call.cancel()
             raise Stalled(why=f"nothing was acknowledged for {self._timeout:g} seconds") from None
 
