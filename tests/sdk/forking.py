@@ -12,14 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from conexiones import AsyncClient, Client
 from conexiones.errors import ConexionesError
 from conexiones.gen.user_pb2 import GetImage
-from conexiones.sdk import ConnectionLost, ForkedInCall
+from conexiones.sdk import ConnectionLost, ForkedInCall, NewUser
 from conexiones.sdk.connection import ours
 from tests.sdk.proxy import Proxy
 
@@ -122,6 +122,46 @@ def after_silence(address: str) -> None:
                     kept.append(error)
             in_child(partial(call, client))
     assert len(kept) == 7
+
+
+def after_deadlines(address: str) -> None:
+    """Transfers that the program has ended, of which it keeps the errors."""
+    kept: list[BaseException] = []
+
+    async def slowly() -> AsyncIterator[bytes]:
+        while True:
+            yield PIXEL
+            await asyncio.sleep(0.01)
+
+    async def ended(work: Callable[[AsyncClient], AsyncIterator[object]]) -> None:
+        begun = asyncio.Event()
+
+        async def run() -> None:
+            async for _ in work(client):
+                begun.set()
+
+        async with AsyncClient(address) as client:
+            running = asyncio.create_task(run())
+            await begun.wait()
+            running.cancel()
+            await running
+
+    async def late() -> None:
+        async with AsyncClient(address) as client:
+            await client.upload(slowly(), deadline=0.5)
+
+    for work in (
+        lambda client: client.image_stream(slowly()),
+        lambda client: client.user_stream(NewUser(name="Ada") for _ in range(10_000)),
+        lambda client: client.upload_many(slowly()),
+        None,
+    ):
+        try:
+            asyncio.run(ended(work) if work else late())
+        except (asyncio.CancelledError, ConexionesError) as error:
+            kept.append(error)
+    in_child(partial(fresh, address))
+    assert len(kept) == 4
 
 
 def cancelled_below(address: str) -> None:

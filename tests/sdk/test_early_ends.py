@@ -1,7 +1,9 @@
-"""Streams that the server ends before all was sent: what it has replied comes, and then its reason."""
+"""Streams that end before all was sent: by the server, whose replies come and then its reason; by what they
+are fed with, whose error is raised as it is; by the program, which keeps nothing of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,18 +12,21 @@ import pytest
 from google.rpc.status_pb2 import Status
 
 from conexiones import AsyncClient, errors
-from conexiones.gen.user_pb2 import GetImage, GetImageReply
+from conexiones.gen.user_pb2 import GetImage, GetImageReply, GetUserReply
 from conexiones.gen.user_pb2_grpc import (
     UsuarioServicioServicer,
     UsuarioServicioStub,
     add_UsuarioServicioServicer_to_server,
 )
-from conexiones.sdk import usuario
+from conexiones.sdk import ConnectionLost, usuario
+from conexiones.sdk.results import ImageReply
 from conexiones.sdk.stream_status import Replies
 from conexiones.services.details import packed
 from tests.support.waiting import DEADLINE
 
 REPLIES = 3
+TIMES = 20
+"""How often a stream is ended early, whose replies may come before, with or after a failed write."""
 MUCH = b"x" * (1 << 20)
 
 
@@ -43,10 +48,43 @@ class Service(UsuarioServicioServicer):
         )
 
 
+class Hasty(UsuarioServicioServicer):
+    """Ends streams with OK after the first message."""
+
+    async def ImageStreamReply(  # noqa: N802 (as gRPC calls it)
+        self, requests: AsyncIterator[GetImage], context: Any
+    ) -> AsyncIterator[GetImageReply]:
+        await anext(requests)
+        for number in range(REPLIES):
+            yield GetImageReply(message=str(number))
+
+    async def GetStreamImage(  # noqa: N802 (as gRPC calls it)
+        self, requests: AsyncIterator[GetImage], context: Any
+    ) -> GetUserReply:
+        await anext(requests)
+        return GetUserReply(message="enough")
+
+
+class Patient(UsuarioServicioServicer):
+    """Replies to the first message, and waits for the end of the stream."""
+
+    async def ImageStreamReply(  # noqa: N802 (as gRPC calls it)
+        self, requests: AsyncIterator[GetImage], context: Any
+    ) -> AsyncIterator[GetImageReply]:
+        await anext(requests)
+        yield GetImageReply(message="0")
+        async for _ in requests:
+            pass
+
+
+def lost() -> ConnectionLost:
+    return ConnectionLost(why="of another client")
+
+
 @asynccontextmanager
-async def serving() -> AsyncIterator[str]:
+async def serving(service: UsuarioServicioServicer | None = None) -> AsyncIterator[str]:
     server = grpc.aio.server()
-    add_UsuarioServicioServicer_to_server(Service(), server)
+    add_UsuarioServicioServicer_to_server(service or Service(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -73,6 +111,70 @@ async def test_whoever_is_slow_to_take_replies_gets_all_of_them_and_the_reason()
         with pytest.raises(errors.StorageUnavailable):
             await _take_when_all_is_sent(client, taken)
     assert taken == ["0", "1", "2"]
+
+
+async def test_a_stream_that_ends_well_early_is_no_lost_connection() -> None:
+    async with serving(Hasty()) as address, AsyncClient(address) as client, asyncio.timeout(DEADLINE):
+        for _ in range(TIMES):
+            assert await _take(client.image_stream(MUCH for _ in range(100))) == ["0", "1", "2"]
+            assert (await client.stream_image(MUCH * 10)).message == "enough"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lost,
+        errors.StorageUnavailable,
+        asyncio.InvalidStateError,
+        asyncio.CancelledError,
+        grpc.RpcError,
+        ValueError,
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_images_raise_ends_the_stream(error: Callable[[], BaseException], first: bool) -> None:
+    mine = error()
+
+    async def images() -> AsyncIterator[bytes]:
+        if not first:
+            yield MUCH
+        raise mine
+
+    async with serving(Patient()) as address, AsyncClient(address) as client:
+        with pytest.raises(type(mine)) as raised:
+            await asyncio.wait_for(_take(client.image_stream(images())), DEADLINE)
+    assert raised.value is mine or isinstance(mine, asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_consumer_that_is_cancelled_twice(steps: int) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    begun = asyncio.Event()
+
+    async def images() -> AsyncIterator[bytes]:
+        yield MUCH
+        await asyncio.Event().wait()
+
+    async def consume(client: AsyncClient) -> None:
+        async for _ in client.image_stream(images()):
+            begun.set()
+
+    async with serving(Patient()) as address, AsyncClient(address) as client, asyncio.timeout(DEADLINE):
+        task = asyncio.create_task(consume(client))
+        await begun.wait()
+        task.cancel()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gc.collect()
+    assert not [one for one in told if "future" in one]  # gRPC has messages of its own
+
+
+async def _take(replies: AsyncIterator[ImageReply]) -> list[str]:
+    return [reply.message async for reply in replies]
 
 
 async def _write_for_ever(call: Any) -> None:

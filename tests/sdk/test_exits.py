@@ -92,6 +92,34 @@ ENDS = {
     ),
 }
 
+INTERRUPTED = {
+    "watch": "client.watch(ready=interrupt)",
+    "image_stream": "client.image_stream(silent(samples()[0].data))",
+    "user_stream": "client.user_stream(silent(NewUser(name='Ada')))",
+    "upload_many": "client.upload_many(silent(samples()[0].data))",
+}
+
+INTERRUPT = """
+import os, signal
+from threading import Event
+
+def interrupt(token=""):
+    os.kill(os.getpid(), signal.SIGINT)
+
+def silent(item):
+    yield item
+    yield item
+    interrupt()
+    Event().wait()
+
+try:
+    for _ in {iterator}:
+        pass
+except KeyboardInterrupt:
+    client.limits()
+    print("interrupted")
+"""
+
 SOURCES = """
 from threading import Thread
 
@@ -129,3 +157,16 @@ def test_a_program_with_an_unfinished_iterator_ends(shared: Server, how: str) ->
     assert ended.stderr.endswith(last), ended.stderr
     assert "ignored" not in ended.stderr, ended.stderr
     assert last or not ended.stderr
+
+
+@pytest.mark.parametrize("what", INTERRUPTED)
+def test_ctrl_c_ends_an_iteration(shared: Server, what: str) -> None:
+    program = BEGIN + SOURCES + INTERRUPT.format(iterator=INTERRUPTED[what])
+    ended = subprocess.run(
+        [sys.executable, "-c", program, shared.address],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")

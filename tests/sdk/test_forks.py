@@ -17,6 +17,7 @@ CASES = (
     "after_calls",
     "after_failures",
     "after_silence",
+    "after_deadlines",
     "cancelled_below",
     "beside_grpc",
     "after_close",

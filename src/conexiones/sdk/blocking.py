@@ -16,6 +16,7 @@ from conexiones.sdk.client import AsyncClient, PathOrText
 from conexiones.sdk.environ import options_from
 from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import Image
+from conexiones.sdk.threads import seen
 from conexiones.sdk.uploads import Progress
 
 P = ParamSpec("P")
@@ -109,12 +110,18 @@ def _iterating(
     @functools.wraps(method)
     def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
         items: Any = method(self._client, *args, **kwargs)
+        one_at_a_time = asyncio.Lock()
 
         async def following() -> tuple[T] | None:
-            try:
-                return (await anext(items),)
-            except StopAsyncIteration:
-                return None
+            async with one_at_a_time:
+                try:
+                    return (await anext(items),)
+                except StopAsyncIteration:
+                    return None
+
+        async def ending() -> None:
+            async with one_at_a_time:  # what Ctrl-C has cancelled may take a moment to end
+                await items.aclose()
 
         try:
             while (item := _wait(following())) is not None:
@@ -123,7 +130,10 @@ def _iterating(
             # A child that cannot make calls has none to end either. As the interpreter shuts down, calls end
             # with the process.
             with suppress(forks.ForkedInCall, _Exiting):
-                _wait(items.aclose())
+                if threading.current_thread().name == _THREAD:  # the garbage collector came by there
+                    asyncio.ensure_future(ending(), loop=_background.loop()).add_done_callback(seen)
+                else:
+                    _wait(ending())
 
     return call
 

@@ -62,7 +62,7 @@ class AsyncClient(AccessCalls):
         the token has expired, was revoked or is not known: then the call is made once more if there is
         another token in it.
     insecure_token: send the token without TLS to other machines, too.
-    timeout: seconds that a unary call may take, and that a stream may bring nothing.
+    timeout: seconds that a unary call may take, and that an upload or a download may bring nothing.
     retries: how often a unary call that may safely be repeated is retried after a lost connection.
     patience: seconds without progress after which uploads, downloads and watching give up.
 

@@ -241,7 +241,7 @@ class Connection:
         except BaseException as error:
             release(error)
             if isinstance(error, ConnectionLost):
-                error.address = link.address
+                error.address = error.address or link.address
             if isinstance(error, ConnectionLost | errors.ServerDraining) and len(self._addresses) > 1:
                 self.renew(link)
             raise
@@ -393,13 +393,15 @@ class Connection:
 async def ours(call: Any) -> Any:
     """Awaits a call, or a part of one. Raises ConnectionLost if gRPC cancelled it rather than the caller.
 
-    Like other functions that are given a call, it does not keep it when it fails: see `release`.
+    Like other functions that are given a call, it does not keep it when it fails: see `release`. Nor does
+    what it raises, which a task may keep, and an error the task.
     """
     try:
         return await call
-    except asyncio.CancelledError:
+    except BaseException as error:
+        release(error)
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if not isinstance(error, asyncio.CancelledError) or (task is not None and task.cancelling()):
             raise
         raise ConnectionLost(why="the call was cancelled below") from None
     finally:

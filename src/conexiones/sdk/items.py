@@ -25,6 +25,8 @@ class Items(Generic[T]):
         self._kept: list[T] = []
         self._again: list[T] = []
         self._answered = False
+        self.failure: BaseException | None = None
+        """What the iterable raised."""
 
     def __aiter__(self) -> "Items[T]":
         return self
@@ -51,6 +53,9 @@ class Items(Generic[T]):
             return await anext(self._source)
         except StopAsyncIteration:
             return _END
+        except BaseException as error:
+            self.failure = error
+            raise
 
     def answered(self) -> None:
         """The server has replied: from now on nothing is kept."""

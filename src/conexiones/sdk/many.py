@@ -22,7 +22,7 @@ from conexiones.sdk.resume import Resume
 from conexiones.sdk.small import Whole
 from conexiones.sdk.sources import NewImage
 from conexiones.sdk.stream_status import Replies
-from conexiones.sdk.threads import seen
+from conexiones.sdk.threads import cancelled, seen
 
 Progress: TypeAlias = Callable[[int, int, int | None], object]
 """Called with the index of a large image, the number of its durable bytes and the total, None if unknown."""
@@ -278,10 +278,12 @@ class _Lane:
             raise Stalled(why=f"nothing was acknowledged for {self._timeout:g} seconds") from None
         finally:
             call.cancel()
-            await cancelled({writing, watching})
-            await replies.close()
-            self._many.put_back(job for job, _ in self.unanswered)
-            del call, replies, writing, watching  # see `release`
+            try:
+                await cancelled({writing, watching})
+                await replies.close()
+                self._many.put_back(job for job, _ in self.unanswered)
+            finally:
+                del call, replies, writing, watching  # see `release`
 
     async def _write(self, call: Any) -> None:
         try:
@@ -324,15 +326,6 @@ class _Lane:
             call.cancel()
         finally:
             del call
-
-
-async def cancelled(tasks: "set[asyncio.Task[None]]") -> None:
-    """Ends tasks, and waits until they have ended."""
-    for task in tasks:
-        task.cancel()
-        task.add_done_callback(seen)
-    if tasks:
-        await asyncio.wait(tasks)
 
 
 def _check(sources: object) -> None:

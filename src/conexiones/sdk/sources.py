@@ -66,10 +66,12 @@ class Source(Protocol):
     size: bytes of the whole source, or None if unknown.
     quick: reading takes only the time of the disk or memory, and never waits for whoever produces the bytes.
     again: whether all of it can still be read, from its first byte on.
+    failure: what an iterable raised. It gives nothing after that, and would seem to end there.
     """
 
     size: int | None
     quick: bool
+    failure: Exception | None
 
     @property
     def again(self) -> bool: ...
@@ -183,6 +185,7 @@ class Seekable:
 
     def __init__(self, file: BinaryIO, *, hashing: bool, owned: bool) -> None:
         self.quick = True
+        self.failure: Exception | None = None
         self._file = file
         self._owned = owned
         self._start = file.tell()
@@ -247,6 +250,7 @@ class Stream:
     def __init__(self, pieces: Iterator[bytes] | AsyncIterator[bytes], *, hashing: bool) -> None:
         self.size: int | None = None
         self.quick = False
+        self.failure: Exception | None = None
         self._pieces = pieces
         self._kept = bytearray()
         self._start = 0
@@ -269,10 +273,16 @@ class Stream:
 
     async def _pull(self) -> None:
         piece: Any
-        if isinstance(self._pieces, AsyncIterator):
-            piece = await anext(self._pieces, None)
-        else:
-            piece = await beside(next, self._pieces, None)
+        if self.failure is not None:
+            raise self.failure
+        try:
+            if isinstance(self._pieces, AsyncIterator):
+                piece = await anext(self._pieces, None)
+            else:
+                piece = await beside(next, self._pieces, None)
+        except Exception as error:
+            self.failure = error
+            raise
         if piece is None:
             self._ended = True
             return

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 
 from conexiones.sdk.connection import ours
-from conexiones.sdk.failures import from_rpc
+from conexiones.sdk.failures import ConnectionLost, from_rpc
 
 _CORE = "Internal error from Core"
 _WAIT_SECONDS = 1.0
@@ -33,14 +33,14 @@ class StreamStatus:
         self._first: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._note)
 
-    async def of(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-        """The server's error if there is one, otherwise `error`."""
+    async def of(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError | None:
+        """The server's error, None if its status is OK, or `error` if it sent no status."""
         if error.details() != _CORE:
             return error
         for _ in range(int(_WAIT_SECONDS / _STEP_SECONDS)):
             for found in (self._first, self._now()):
                 if found is not None and found.details() != _CORE:
-                    return found
+                    return found if found.code() is not grpc.StatusCode.OK else None
             await asyncio.sleep(_STEP_SECONDS)
         return error
 
@@ -49,7 +49,7 @@ class StreamStatus:
 
     def _now(self) -> grpc.aio.AioRpcError | None:
         code = _at_once(self._call.code())
-        if code is None or code is grpc.StatusCode.OK:
+        if code is None:
             return None
         trailing = _at_once(self._call.trailing_metadata()) or grpc.aio.Metadata()
         return grpc.aio.AioRpcError(
@@ -69,12 +69,27 @@ class Replies:
         try:
             return await ours(anext(self._messages, grpc.aio.EOF))
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(await self._status.of(error)) from error
+            found = await self._status.of(error)
+            if found is None:
+                return grpc.aio.EOF
+            raise from_rpc(found) from error
 
     async def close(self) -> None:
         """Ends reading. An error that was raised here keeps the call until then, see `release`."""
         await self._messages.aclose()
         del self._messages, self._status
+
+
+async def written(part: Any) -> bool:
+    """Awaits a write to a stream. Gives whether the stream takes more; if not, it has ended, and its status
+    says why."""
+    try:
+        await ours(part)
+    except (grpc.RpcError, asyncio.InvalidStateError, ConnectionLost):
+        return False
+    finally:
+        del part
+    return True
 
 
 def _at_once(work: Coroutine[Any, Any, Any]) -> Any:

@@ -87,3 +87,12 @@ def seen(task: "asyncio.Future[Any]") -> None:
     task."""
     if not task.cancelled():
         task.exception()
+
+
+async def cancelled(tasks: "set[asyncio.Task[Any]]") -> None:
+    """Ends tasks, and waits until they have ended."""
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(seen)
+    if tasks:
+        await asyncio.wait(tasks)

@@ -22,8 +22,8 @@ from conexiones.sdk.requests import made
 from conexiones.sdk.results import Image, Upload, UploadState
 from conexiones.sdk.resume import new_id
 from conexiones.sdk.sources import Chunk, Source
-from conexiones.sdk.stream_status import Replies
-from conexiones.sdk.threads import seen
+from conexiones.sdk.stream_status import Replies, written
+from conexiones.sdk.threads import cancelled, seen
 
 T = TypeVar("T")
 
@@ -124,6 +124,8 @@ class Uploader:
             try:
                 return await step()
             except ConexionesError as error:
+                if error is self._source.failure:
+                    raise
                 if isinstance(error, errors.MessageTooLarge) and self._chunk_size > 1024:
                     # This server's limit is smaller than usual. Leave 1 KiB for the fields beside the data.
                     limit = int(error.facts["limit"])
@@ -267,6 +269,8 @@ class _WriteStream:
                     self._news.set()
                     self._wait_for(self._closing or self._sent > self._committed)
         except TimeoutError:
+            if not self._limit.expired():
+                raise  # by `progress`
             self._call.cancel()
             raise Stalled(why=f"nothing was acknowledged for {self._timeout:g} seconds") from None
 
@@ -280,7 +284,17 @@ class _WriteStream:
         self._sent = max(self._sent, end)
         if self.answered and self._limit.when() is None and not self._acks.done():
             self._wait_for(True)
-        await self.either(asyncio.ensure_future(ours(self._call.write(message))))
+        if not await self.either(asyncio.ensure_future(written(self._call.write(message)))):
+            # A failed write does not say why; the status of the call, which comes with the reads, does.
+            await asyncio.wait({self._acks}, timeout=self._timeout)
+            self._check()
+            raise ConnectionLost(why="a message could not be sent")
+
+    def _check(self) -> None:
+        """Raises why the stream has ended, if it has."""
+        if self._acks.done():
+            self._acks.result()
+            raise ConnectionLost(why="the server ended the stream")
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until acknowledgements have made the condition true."""
@@ -311,14 +325,7 @@ class _WriteStream:
         both: set[asyncio.Future[Any]] = {work, self._acks}
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if work.done() and not work.cancelled() and _of_grpc(work.exception()):
-                # A failed write does not say why; the status of the call, which comes with the reads, does.
-                await asyncio.wait({self._acks}, timeout=self._timeout)
-            if self._acks.done():
-                self._acks.result()
-                raise ConnectionLost(why="the server ended the stream")
-            if _of_grpc(work.exception()):
-                raise ConnectionLost(why="a message could not be sent")
+            self._check()
             return work.result()
         finally:
             if not keep and not work.done():
@@ -329,10 +336,11 @@ class _WriteStream:
     async def end(self) -> None:
         """Ends the call. The stream cannot be used any more."""
         self._call.cancel()
-        self._acks.cancel()
-        await asyncio.wait({self._acks})
-        await self._replies.close()
-        del self._call, self._replies, self._acks  # see `release`
+        try:
+            await cancelled({self._acks})
+            await self._replies.close()
+        finally:
+            del self._call, self._replies, self._acks  # see `release`
 
 
 def settled(upload: Upload) -> Image:
@@ -342,7 +350,3 @@ def settled(upload: Upload) -> Image:
     if upload.failure is not None:
         raise upload.failure
     raise errors.UploadEnded(state=upload.state.name)
-
-
-def _of_grpc(error: BaseException | None) -> bool:
-    return isinstance(error, grpc.RpcError | asyncio.InvalidStateError | ConnectionLost)

@@ -1,8 +1,8 @@
 """The streams of the tutorial's service, UsuarioServicio."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -18,8 +18,8 @@ from conexiones.sdk.items import Items
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
 from conexiones.sdk.sources import AnySource, Source, open_source
-from conexiones.sdk.stream_status import Replies, StreamStatus
-from conexiones.sdk.threads import seen
+from conexiones.sdk.stream_status import Replies, StreamStatus, written
+from conexiones.sdk.threads import cancelled
 
 T = TypeVar("T")
 Reply = TypeVar("Reply")
@@ -37,10 +37,12 @@ async def stream_image(connection: Connection, source: AnySource, chunk_size: in
             sent = await connection.sending()
             try:
                 return results.greeting(await _one_stream(connection, opened, chunk_size))
-            except ConnectionLost as error:
-                await connection.explain(error)
-                raise
-            except (errors.RateExceeded, errors.Unauthenticated) as error:
+            except (ConnectionLost, errors.RateExceeded, errors.Unauthenticated) as error:
+                if error is opened.failure:
+                    raise
+                if isinstance(error, ConnectionLost):
+                    await connection.explain(error)
+                    raise
                 if not await connection.worth_another(error, sent) or not opened.again:
                     raise
                 await backoff.pause(error, reached=True)
@@ -51,35 +53,46 @@ async def stream_image(connection: Connection, source: AnySource, chunk_size: in
 async def _one_stream(connection: Connection, opened: Source, chunk_size: int) -> Any:
     async with connection.use() as link:
         call = link.usuario.GetStreamImage()
-        status = StreamStatus(call)
+        status, seconds = StreamStatus(call), connection.options.timeout
         try:
-            await _send_fragments(call, opened, chunk_size, connection.options.timeout)
-            async with asyncio.timeout(connection.options.timeout):
-                return await ours(call)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc(await status.of(error)) from error
-        except TimeoutError:
+            await _send_fragments(call, opened, chunk_size, seconds)
+            try:
+                async with _within(seconds):
+                    return await ours(call)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc(await status.of(error) or error) from error
+        except Stalled:
             connection.renew(link)
-            raise Stalled(why="nothing came") from None
+            raise
         finally:
             call.cancel()
             del call, status
 
 
-async def _send_fragments(call: Any, source: Any, chunk_size: int, seconds: float) -> None:
+async def _send_fragments(call: Any, source: Source, chunk_size: int, seconds: float) -> None:
+    """Returns also when the server has ended the call early: it has a reply, or a status that says why."""
     offset = 0
     try:
         while (chunk := await source.chunk(offset, chunk_size)).data:
-            async with asyncio.timeout(seconds):
-                await ours(call.write(GetImage(image=chunk.data)))
+            async with _within(seconds):
+                if not await written(call.write(GetImage(image=chunk.data))):
+                    return
             offset += len(chunk.data)
             source.release(offset)
         await source.digest()  # a file that was written to meanwhile is not stored
-        await ours(call.done_writing())
-    except asyncio.InvalidStateError:
-        return  # the server has already ended the call; the caller gets its status
+        await written(call.done_writing())
     finally:
         del call
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """Raises Stalled after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Stalled(why="nothing came") from None
 
 
 def image_stream(
@@ -135,10 +148,12 @@ async def _exchange(
                         source.answered()
                         yield result(reply)
                 return
-            except ConnectionLost as error:
-                await connection.explain(error)
-                raise
-            except (errors.RateExceeded, errors.Unauthenticated) as error:
+            except (ConnectionLost, errors.RateExceeded, errors.Unauthenticated) as error:
+                if error is source.failure:
+                    raise
+                if isinstance(error, ConnectionLost):
+                    await connection.explain(error)
+                    raise
                 if not await connection.worth_another(error, sent) or not source.rewind():
                     raise
                 await backoff.pause(error, reached=True)
@@ -156,45 +171,36 @@ async def _one_exchange(
         call = method(link)()
         replies = Replies(call)
         sending = asyncio.create_task(_send(call, items, message))
-        # Should the program end first, nobody looks at what sending then fails with.
-        sending.add_done_callback(seen)
-        reading: asyncio.Task[Any] | None = None
+        tasks: set[asyncio.Task[Any]] = {sending}
         try:
             while True:
                 # There is no timeout: the next item may take any time, and keepalive notices a dead
                 # connection.
                 reading = asyncio.create_task(replies.read())
+                tasks = {reading, sending}
                 if not sending.done():
-                    await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
-                if sending.done() and not _by_stream(sending):
-                    sending.result()
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    sending.result()  # raises what `items` raised
                 reply = await reading
                 if reply is grpc.aio.EOF:
                     return
                 yield reply
         finally:
             call.cancel()
-            for task in (sending, reading):
-                if task is not None:
-                    task.cancel()
-                    await asyncio.wait({task})
-                    if not task.cancelled():
-                        task.exception()
-            await replies.close()
-            del call, replies, sending, reading, task  # see `release`
+            try:
+                await cancelled(tasks)
+                await replies.close()
+            finally:
+                del call, replies, sending, tasks  # see `release`
 
 
 async def _send(call: Any, items: Items[T], message: Callable[[T], Any]) -> None:
+    """Returns also when the stream has ended: reading raises why. Raises what the items raise."""
     try:
         async for item in items:
-            await call.write(message(item))
-        await call.done_writing()
+            if not await written(call.write(message(item))):
+                return
+        await written(call.done_writing())
     finally:
         del call
-
-
-def _by_stream(sending: "asyncio.Task[None]") -> bool:
-    """Whether sending failed because the stream ended. Its status, which reading raises, then says why."""
-    return sending.cancelled() or isinstance(
-        sending.exception(), grpc.RpcError | asyncio.InvalidStateError | ConnectionLost
-    )
