@@ -32,7 +32,7 @@ from tests.support.clients import need
 from tests.support.lengths import THOROUGH
 from tests.support.node import PACKAGE, PROGRAMS, run, run_tests
 from tests.support.paths import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 MOVE = PROGRAMS / "move.js"
 MIB = 1 << 20
@@ -89,7 +89,7 @@ class Moving:
     def result(self) -> dict[str, Any]:
         while "id" not in (step := self.step()):
             pass
-        assert self.process.wait(30) == 0
+        assert self.process.wait(DEADLINE) == 0
         return step
 
     def go_on(self) -> None:
@@ -99,7 +99,7 @@ class Moving:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(DEADLINE)
 
 
 @pytest.fixture
