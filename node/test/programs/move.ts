@@ -12,7 +12,7 @@ import { Client, REASONS } from "conexiones";
 import type { Image, Progress } from "conexiones";
 
 const [what, one = "", two = "", three] = process.argv.slice(2);
-const client = Client.fromEnviron({ patienceMs: 30_000 });
+const client = Client.fromEnviron({ patienceMs: 60_000 });
 const say = (line: unknown) => console.log(JSON.stringify(line));
 const onProgress = ({ bytes, total }: Progress) => say({ bytes, total });
 
