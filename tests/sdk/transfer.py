@@ -33,12 +33,12 @@ def until(most: float) -> Callable[[int, int | None], None]:
 def main(what: str, address: str, *rest: str) -> None:
     with Client(address) as client:
         if what == "put":
-            source, most = rest[0], float(rest[1]) if rest[1:] else math.inf
-            image = client.upload(source, resume=True, chunk_size=65536, progress=until(most))
+            most = float(rest[1]) if rest[1:] else math.inf
+            image = client.upload(rest[0], resume=True, chunk_size=65536, progress=until(most))
             print(image.id, flush=True)
         elif what == "get":
-            id, path, most = rest[0], rest[1], float(rest[2]) if rest[2:] else math.inf
-            client.download(id, path, progress=until(most))
+            most = float(rest[2]) if rest[2:] else math.inf
+            client.download(rest[0], rest[1], progress=until(most))
         elif what == "peak":
             source, target = map(Path, rest)
             size = source.stat().st_size

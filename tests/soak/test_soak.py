@@ -29,9 +29,7 @@ LEVEL = Minute(
 
 
 async def test_all_kinds_of_work_go_on_beside_each_other(tmp_path: Path) -> None:
-    # On a busy machine decoders may take long, and more than is allowed would be an error.
-    patient = {"decode_seconds": DECODE_SECONDS, "decode_wait_seconds": DECODE_SECONDS}
-    server = Server(tmp_path / "data", SETTINGS | patient)
+    server = Server(tmp_path / "data", {**SETTINGS, "decode_seconds": DECODE_SECONDS})
     server.start()
     minutes: list[Minute] = []
     with server:
