@@ -308,12 +308,25 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path, so
     events.close()
     again = blocking.watch(tokens[0], user=somebody)
     assert next(told for told in again if not isinstance(told, Described)) == event
+    again.close()
     with pytest.raises(RuntimeError, match="by a callback"):
         blocking.upload(photograph, progress=lambda *_: blocking.limits())
     assert "resume" in (Client.upload.__doc__ or "")
     blocking.close()
     with pytest.raises(RuntimeError, match="closed"):
         blocking.limits()
+
+
+def test_an_iterator_that_is_freed_in_the_clients_own_thread_ends(
+    blocking: Client, photograph: bytes
+) -> None:
+    """As the garbage collector does, which runs in any thread."""
+    blocking.upload(photograph)
+    held = [blocking.images(page_size=1)]
+    next(held[0])
+    blocking.upload(photograph, progress=lambda *_: held.clear())
+    assert not held
+    assert blocking.limits()
 
 
 def test_tls_the_environment_and_a_server_that_is_full(

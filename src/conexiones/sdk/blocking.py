@@ -82,6 +82,18 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def _end(items: Any) -> None:
+    """Ends an asynchronous iterator."""
+    if threading.current_thread().name == _THREAD:
+        # The garbage collector frees what it finds in any thread. In this one nothing is waited for.
+        asyncio.run_coroutine_threadsafe(items.aclose(), asyncio.get_running_loop())
+        return
+    # A child that cannot make calls has none to end either. As the interpreter shuts down, calls end with the
+    # process.
+    with suppress(forks.ForkedInCall, _Exiting):
+        _wait(items.aclose())
+
+
 def _making(kind: Callable[P, AsyncClient]) -> Callable[[Any], "Callable[Concatenate[Client, P], None]"]:
     def decorate(stub: Any) -> "Callable[Concatenate[Client, P], None]":
         @functools.wraps(kind.__init__)
@@ -120,10 +132,7 @@ def _iterating(
             while (item := _wait(following())) is not None:
                 yield item[0]
         finally:
-            # A child that cannot make calls has none to end either. As the interpreter shuts down, calls end
-            # with the process.
-            with suppress(forks.ForkedInCall, _Exiting):
-                _wait(items.aclose())
+            _end(items)
 
     return call
 
