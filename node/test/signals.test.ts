@@ -58,18 +58,16 @@ describe("a signal", () => {
       await assert.rejects(call(conexiones, AbortSignal.abort(reason)), (error) => error === reason);
     });
 
-    it(`that is aborted while nothing comes: ${name}`, async () => {
+    it(`that is aborted while nothing comes: ${name}`, { timeout: 60_000 }, async () => {
       const network = await silentNetwork();
-      const slow = client({ address: network.address });
+      const slow = client({ address: network.address, timeoutMs: 600_000, patienceMs: 600_000 });
       await slow.limits();
       network.hush();
       const controller = new AbortController();
       const reason = new Error("enough");
       const ended = assert.rejects(call(slow, controller.signal), (error) => error === reason);
       setTimeout(() => controller.abort(reason), 20);
-      const start = performance.now();
       await ended;
-      assert.ok(performance.now() - start < 10_000, "long after");
     });
   }
 });

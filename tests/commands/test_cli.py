@@ -176,8 +176,9 @@ def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server,
             while not seen or seen[-1]["event"] != "described" or seen[-1]["image"]["id"] != stored.id:
                 seen.append(json.loads(process.stdout.readline()))
             client.delete(first.id)
-            seen.append(json.loads(process.stdout.readline()))
-            # The photograph may have been described before the watch began.
+            while seen[-1]["event"] != "deleted":
+                seen.append(json.loads(process.stdout.readline()))
+            # The photograph may be described before the watch begins, or at any time after it.
             seen = [row for row in seen if row["event"] != "described" or row["image"]["id"] == stored.id]
             assert [row["event"] for row in seen] == ["stored", "stored", "described", "deleted"]
             assert [row["image"]["id"] for row in seen[:3]] == [second.id, stored.id, stored.id]

@@ -11,6 +11,7 @@ import pytest
 from tests.commands.shell import CLI, NOBODY, Shell, ended, lines, said
 from tests.support.bitmaps import bitmap
 from tests.support.lengths import brief
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_what_can_be_read_only_once_is_not_gone_on_with(shell: Shell, source: st
             file.write(b"".join(bitmap(1000, 1000))[:1_000_000])
             file.flush()
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 130
+            assert process.wait(DEADLINE) == 130
         assert process.stderr
         name = "standard input" if source == "-" else source
         assert process.stderr.read().decode() == (

@@ -12,6 +12,7 @@ import pytest
 from conexiones.sdk import Client, Rendition
 from conexiones.testing import Server
 from tests.support.clients import need
+from tests.support.kept import DECODE_SECONDS
 from tests.support.paths import ROOT
 
 UNIT = ROOT / "deploy" / "systemd" / "conexiones.service"
@@ -47,7 +48,7 @@ def test_the_server_works_under_it(photograph: bytes, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, sys.path)]))
     program = (sys.executable, "-m", "conexiones", "serve")
     command = ("-m", "tests.deploy.confined", str(UNIT), str(short), *program)
-    server = Server(short / "data", {}, command)
+    server = Server(short / "data", {"decode_seconds": DECODE_SECONDS}, command)
     server.start()
     try:
         with Client(server.address) as client:

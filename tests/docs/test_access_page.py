@@ -12,6 +12,7 @@ import pytest
 
 from conexiones.testing import Server, serve
 from tests.support.clients import need
+from tests.support.kept import DECODE_SECONDS
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "access.md").read_text()
@@ -21,7 +22,7 @@ SHELL = re.findall(r"```sh\n(.*?)```", PAGE.partition("## From other programs")[
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
-    with serve(auth="required") as server:
+    with serve(auth="required", decode_seconds=DECODE_SECONDS) as server:
         yield server
 
 

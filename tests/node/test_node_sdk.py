@@ -32,7 +32,7 @@ from tests.support.clients import need
 from tests.support.lengths import THOROUGH
 from tests.support.node import PACKAGE, PROGRAMS, run, run_tests
 from tests.support.paths import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 MOVE = PROGRAMS / "move.js"
 MIB = 1 << 20
@@ -89,7 +89,7 @@ class Moving:
     def result(self) -> dict[str, Any]:
         while "id" not in (step := self.step()):
             pass
-        assert self.process.wait(30) == 0
+        assert self.process.wait(DEADLINE) == 0
         return step
 
     def go_on(self) -> None:
@@ -99,20 +99,22 @@ class Moving:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(DEADLINE)
 
 
 @pytest.fixture
 def move(node: str, serving: Server) -> Callable[..., Any]:
     @contextmanager
-    def start(*arguments: str | Path) -> Iterator[Moving]:
+    def start(*arguments: str | Path, still_at: str = "Infinity") -> Iterator[Moving]:
+        """It stands still when more bytes than that are through, so that it is not done before it is killed,
+        however late this process reads how far it has come."""
         process = subprocess.Popen(
             [node, str(MOVE), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"CONEXIONES_ADDRESS": serving.address},
+            env=os.environ | {"CONEXIONES_ADDRESS": serving.address, "MOVE_STILL_AT": still_at},
         )
         with process:
             try:
@@ -415,7 +417,7 @@ def test_another_process_goes_on_with_an_upload_and_a_download(
 ) -> None:
     path = tmp_path / "image.bmp"
     shutil.copyfile(picture(32), path)
-    with move("put", path, "resume") as moving:
+    with move("put", path, "resume", still_at="0") as moving:
         sent = moving.moved()["bytes"]
         moving.kill()
     with move("put", path, "resume") as moving:
@@ -424,7 +426,7 @@ def test_another_process_goes_on_with_an_upload_and_a_download(
     assert stored["sha256"] == digest(path)
 
     copy = tmp_path / "copy.bmp"
-    with move("get", stored["id"], copy, "resume") as moving:
+    with move("get", stored["id"], copy, "resume", still_at="0") as moving:
         moving.moved()
         moving.kill()
     with move("get", stored["id"], copy, "resume") as moving:

@@ -1,6 +1,7 @@
 """Uploads of the page, in a real browser. What becomes of them when the server is killed, or the page loaded
 again, is in test_in_browser.py."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from conexiones import Client
 from conexiones.testing import Server
 from tests.page.browser import Browser
 from tests.page.pictures import landscape
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -96,8 +98,8 @@ def test_the_list_of_uploads_covers_no_image_and_has_buttons_for_all(
     browser: Browser, server: Server, file: Callable[[str, bytes], str]
 ) -> None:
     with Client(server.address) as client:
-        for number in range(30):
-            client.upload(landscape(number))
+        ids = [client.upload(landscape(number)).id for number in range(30)]
+        asyncio.run(until(lambda: all(client.image(one).facts for one in ids)))
     files = [file(f"{number}.jpg", landscape(number)) for number in range(30, 34)]
     answers = {"kill": server.kill, "start": server.start}
     widths = [360, 768, 1000, 1280]

@@ -91,7 +91,7 @@ def test_the_direct_url_of_another_database_is_known(
     shared_settings: dict[str, str], postgres: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is heard of there, and waiting for it ends in no other words."""
-    hasty = partial(Patience, read=2.0)
+    hasty = partial(Patience, read=5.0)
     monkeypatch.setattr(checks, "Patience", hasty)
     monkeypatch.setattr(look, "DatabasePatience", hasty)
     settings = {**shared_settings, "database": postgres.url(postgres.database())}

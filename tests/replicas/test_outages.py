@@ -2,8 +2,8 @@
 that nothing piles up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from conexiones import AsyncClient
 from conexiones.adapters.blobs.s3.objects import MOST
 from conexiones.adapters.catalog.postgres.reading import READERS
 from conexiones.errors import StorageUnavailable
-from conexiones.sdk import Deleted, Event
+from conexiones.sdk import Deleted, Described, Event
 from conexiones.testing import Server
 from tests.adapters.catalog.postgres.cutting import Way as DatabaseWay
 from tests.replicas.conftest import Replica
@@ -43,15 +43,18 @@ class Served(NamedTuple):
         return ask(self.server.admin_address, "/readyz").status
 
     def threads(self) -> int:
-        return sum(one.num_threads() for one in self._processes())
+        return sum(self._of_each(psutil.Process.num_threads))
 
     def descriptors(self) -> int:
         """Those of connections to the database are among them."""
-        return sum(one.num_fds() for one in self._processes())
+        return sum(self._of_each(psutil.Process.num_fds))
 
-    def _processes(self) -> list[psutil.Process]:
+    def _of_each(self, count: Callable[[psutil.Process], int]) -> Iterator[int]:
+        """A figure of each process of the server."""
         server = psutil.Process(self.server.pid)
-        return [server, *server.children(recursive=True)]
+        for process in (server, *server.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                yield count(process)
 
 
 @asynccontextmanager
@@ -83,25 +86,26 @@ async def _refused(calls: list[Callable[[], object]]) -> None:
 
 
 class Watcher:
-    """Hears of what is deleted."""
+    """Hears of what is deleted, and of what is described: until the first image is, a server may still start
+    a process for that."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.ready = asyncio.Event()
-        self._deleted: set[str] = set()
+        self._heard: set[tuple[type[Event], str]] = set()
         self._more = asyncio.Condition()
         self._task = asyncio.create_task(self._watch(client))
 
     async def _watch(self, client: AsyncClient) -> None:
         event: Event
         async for event in client.watch(ready=lambda _: self.ready.set()):
-            if isinstance(event, Deleted):
+            if isinstance(event, Deleted | Described):
                 async with self._more:
-                    self._deleted.add(event.id)
+                    self._heard.add((type(event), event.id if isinstance(event, Deleted) else event.image.id))
                     self._more.notify_all()
 
-    async def hears_of(self, id: str) -> None:
+    async def hears_of(self, kind: type[Event], id: str) -> None:
         async with asyncio.timeout(DEADLINE), self._more:
-            await self._more.wait_for(lambda: id in self._deleted)
+            await self._more.wait_for(lambda: (kind, id) in self._heard)
 
     async def ends(self) -> None:
         self._task.cancel()
@@ -120,6 +124,7 @@ async def test_without_the_object_store_lists_and_events_go_on(
             watcher = Watcher(patient)
             await watcher.ready.wait()
             large = await patient.upload(b"".join(bitmap(700, 600)))
+            await watcher.hears_of(Described, large.id)
             number = 0
             threads = served.threads()
             for mood in [*moods, None]:
@@ -135,7 +140,7 @@ async def test_without_the_object_store_lists_and_events_go_on(
                 assert {image.id async for image in hasty.images()} == {large.id, small.id}
                 assert served.readiness() == 200
                 await hasty.delete(small.id)
-                await watcher.hears_of(small.id)
+                await watcher.hears_of(Deleted, small.id)
                 assert served.objects.connections <= MOST
                 assert served.threads() <= threads + MORE_THREADS
                 if mood is None:
@@ -157,6 +162,7 @@ async def test_without_the_database_calls_end_and_all_is_well_when_it_is_back(
             watcher = Watcher(patient)
             await watcher.ready.wait()
             image = await patient.upload(b"".join(bitmap(8, 8)))
+            await watcher.hears_of(Described, image.id)
             threads, descriptors = served.threads(), served.descriptors()
             if outage == "away":
                 database.closed = True
@@ -175,5 +181,5 @@ async def test_without_the_database_calls_end_and_all_is_well_when_it_is_back(
             await until(lambda: served.readiness() == 200)
             assert (await patient.image(image.id)).id == image.id
             await patient.delete(stored.id)
-            await watcher.hears_of(stored.id)
+            await watcher.hears_of(Deleted, stored.id)
             await watcher.ends()

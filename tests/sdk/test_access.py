@@ -24,6 +24,7 @@ from conexiones.sdk.resume import StateFile
 from conexiones.secret_form import TICKET, TOKEN, made_of
 from conexiones.testing import Server, serve
 from tests.support import admin
+from tests.support.kept import DECODE_SECONDS
 from tests.support.waiting import DEADLINE
 
 ALL = ("read", "write", "delete")
@@ -33,7 +34,7 @@ JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
-    with serve(auth="required") as server:
+    with serve(auth="required", decode_seconds=DECODE_SECONDS) as server:
         yield server
 
 

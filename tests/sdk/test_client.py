@@ -35,6 +35,7 @@ from conexiones.services.details import as_failure, as_message, packed
 from conexiones.testing import Server, serve
 from tests.support import corpus
 from tests.support.certificates import authority, mtls
+from tests.support.waiting import DEADLINE
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -298,19 +299,34 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path, so
         tokens.append(token)
         deleting.submit(blocking.delete, image.id)
 
-    events = blocking.watch(ready=ready)
+    # Only of this user: an upload of an earlier test, which was cut off there, may come about now.
+    events = blocking.watch(user=somebody, ready=ready)
     while isinstance(event := next(events), Described):
         pass
     assert isinstance(event, Deleted)
     assert event.id == image.id
     events.close()
-    assert next(told for told in blocking.watch(tokens[0]) if not isinstance(told, Described)) == event
+    again = blocking.watch(tokens[0], user=somebody)
+    assert next(told for told in again if not isinstance(told, Described)) == event
+    again.close()
     with pytest.raises(RuntimeError, match="by a callback"):
         blocking.upload(photograph, progress=lambda *_: blocking.limits())
     assert "resume" in (Client.upload.__doc__ or "")
     blocking.close()
     with pytest.raises(RuntimeError, match="closed"):
         blocking.limits()
+
+
+def test_an_iterator_that_is_freed_in_the_clients_own_thread_ends(
+    blocking: Client, photograph: bytes
+) -> None:
+    """As the garbage collector does, which runs in any thread."""
+    blocking.upload(photograph)
+    held = [blocking.images(page_size=1)]
+    next(held[0])
+    blocking.upload(photograph, progress=lambda *_: held.clear())
+    assert not held
+    assert blocking.limits()
 
 
 def test_tls_the_environment_and_a_server_that_is_full(
@@ -333,7 +349,7 @@ def test_tls_the_environment_and_a_server_that_is_full(
     def slow() -> Iterator[bytes]:
         yield photograph[:1000]
         opened.set()
-        assert refused.wait(20)
+        assert refused.wait(DEADLINE)
         yield photograph[1000:]
 
     monkeypatch.setattr(errors.TooManyUploads, "retry_after", Soon())
@@ -354,7 +370,7 @@ def test_tls_the_environment_and_a_server_that_is_full(
             hasty.limits()
         with Client.from_environ(environ) as client, ThreadPoolExecutor(1) as thread:
             first = thread.submit(client.upload, slow())
-            assert opened.wait(20)
+            assert opened.wait(DEADLINE)
             # In chunks: a small image that is sent whole has no upload to wait for.
             assert client.upload(photograph, chunk_size=100_000) != first.result()
         with (

@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import io
 import os
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from conexiones.sdk import Rendition, RenditionInfo
 from conexiones.testing import Server
 from tests.sdk.proxy import Fault, Proxy
 from tests.support import corpus
+from tests.support.waiting import DEADLINE
 
 ANIMATED = next(sample.data for sample in samples() if sample.name == "animated.gif")
 LARGE = Rendition(format="jpeg", quality=100)
@@ -66,16 +67,19 @@ async def test_a_target_that_does_not_count_its_bytes_gets_each_once(
 
 
 async def test_a_pipe_that_does_not_block_is_waited_for(client: AsyncClient, photograph: bytes) -> None:
-    tries = 0
+    tries, full = 0, threading.Event()
 
     class Pipe(io.FileIO):
-        def write(self, data: Any, /) -> int:
+        def write(self, data: Any, /) -> Any:
             nonlocal tries
             tries += 1
-            return super().write(data)
+            written = super().write(data)
+            if written is None:
+                full.set()
+            return written
 
     def read() -> bytes:
-        time.sleep(0.3)  # the pipe is full by then
+        assert full.wait(DEADLINE)
         with io.FileIO(end) as out:
             return out.readall()
 

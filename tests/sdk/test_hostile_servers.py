@@ -146,7 +146,8 @@ async def test_acknowledgements_that_say_nothing_or_too_much(committed: int) -> 
         asyncio.timeout(DEADLINE),
         AsyncClient(address, timeout=0.2, patience=0.5) as client,
     ):
-        with pytest.raises((NoProgress, errors.SizeExceeded)):
+        # The former is NoProgress, unless on a busy machine not even the first call is answered in time.
+        with pytest.raises((errors.DeadlineExceeded, errors.SizeExceeded)):
             await client.upload(DATA)
 
 
@@ -180,14 +181,14 @@ async def test_what_acts_on_a_terminal_is_shown_as_escapes(tmp_path: Path) -> No
 async def test_a_closed_client_ends_the_calls_on_a_connection_that_was_replaced() -> None:
     async def watch(request: Any, context: Any) -> AsyncIterator[images_pb2.WatchImagesResponse]:
         yield images_pb2.WatchImagesResponse(resume_token="1", heartbeat=images_pb2.Heartbeat())
-        await asyncio.sleep(DEADLINE)
+        await asyncio.Event().wait()
 
     async def get(request: Any, context: Any) -> images_pb2.GetImageResponse:
-        await asyncio.sleep(DEADLINE)
+        await asyncio.Event().wait()
         return images_pb2.GetImageResponse()
 
     listening = asyncio.Event()
-    async with serving(WatchImages=watch, GetImage=get) as address, asyncio.timeout(DEADLINE / 4):
+    async with serving(WatchImages=watch, GetImage=get) as address, asyncio.timeout(DEADLINE):
         client = AsyncClient(address, timeout=0.3, retries=0)
         events = client.watch(ready=lambda _: listening.set())
         coming = asyncio.ensure_future(anext(events))

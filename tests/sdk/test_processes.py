@@ -17,9 +17,10 @@ TRANSFER = str(Path(__file__).parent / "transfer.py")
 
 
 async def until_killed(after: int, *arguments: str) -> int:
-    """Runs a transfer, kills it once more than `after` bytes are through, and gives how many were."""
+    """Runs a transfer, kills it once more than `after` bytes are through, and gives how many were. It stands
+    still then: else it might be done before this process, on a busy machine, reads how far it has come."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, TRANSFER, *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable, TRANSFER, *arguments, str(after), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout
     done = 0

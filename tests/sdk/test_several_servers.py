@@ -5,8 +5,8 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,17 @@ from tests.support.node import PROGRAMS, run
 PATIENCE = 60.0
 
 
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
+@pytest.fixture
+def nobody() -> Iterator[Callable[[], str]]:
+    """Gives addresses at which nobody listens, and nobody else can as long as the test takes."""
+    with ExitStack() as stack:
+
+        def give() -> str:
+            held = stack.enter_context(socket.socket())
+            held.bind(("127.0.0.1", 0))
+            return f"127.0.0.1:{held.getsockname()[1]}"
+
+        yield give
 
 
 class Servers:
@@ -54,7 +60,9 @@ async def servers(shared: Server) -> AsyncIterator[Servers]:
 
 
 @pytest.mark.parametrize("good", [0, 1])
-def test_a_server_that_is_not_there_is_passed_by(shared: Server, good: int) -> None:
+def test_a_server_that_is_not_there_is_passed_by(
+    shared: Server, nobody: Callable[[], str], good: int
+) -> None:
     addresses = [nobody(), nobody()]
     addresses[good] = shared.address
     for _ in range(4):  # whichever is tried first
@@ -68,14 +76,14 @@ async def test_clients_spread_over_the_servers(shared: Server) -> None:
     assert used == set(address.split(","))
 
 
-def test_where_none_is_there_one_of_them_is_named() -> None:
+def test_where_none_is_there_one_of_them_is_named(nobody: Callable[[], str]) -> None:
     addresses = [nobody(), nobody()]
     with Client(",".join(addresses), retries=1) as client, pytest.raises(Unreachable) as error:
         client.get_user("Ana")
     assert error.value.facts["address"] in addresses
 
 
-async def test_the_one_that_did_not_answer_is_named(shared: Server) -> None:
+async def test_the_one_that_did_not_answer_is_named(shared: Server, nobody: Callable[[], str]) -> None:
     """And not the next one, which nobody has tried."""
     gone = nobody()
     while True:
@@ -126,12 +134,14 @@ async def test_an_upload_goes_on_at_the_other_one(servers: Servers, scan: bytes,
 
 
 async def test_watching_goes_on_at_the_other_one(servers: Servers, photograph: bytes, somebody: str) -> None:
+    ready = asyncio.Event()
     async with (
         AsyncClient(servers.address, patience=PATIENCE) as client,
-        aclosing(changes(client.watch(user=somebody))) as events,
+        aclosing(changes(client.watch(user=somebody, ready=lambda _: ready.set()))) as events,
         asyncio.timeout(PATIENCE),
     ):
         coming = asyncio.ensure_future(anext(events))
+        await ready.wait()
         stored = []
         for _ in range(3):
             stored.append(await client.upload(photograph, user=somebody))
@@ -187,7 +197,9 @@ async def test_an_upload_by_node_goes_on_at_the_other_one(
     assert image["sha256"] == hashlib.sha256(scan).hexdigest()
 
 
-def test_node_passes_by_what_is_not_there_and_names_what_is_wrong(node: str, shared: Server) -> None:
+def test_node_passes_by_what_is_not_there_and_names_what_is_wrong(
+    node: str, shared: Server, nobody: Callable[[], str]
+) -> None:
     said = json.loads(run(node, "--input-type=module", "--eval", PROGRAM, shared.address, nobody(), nobody()))
     assert said["names"] == ["Ana"] * 4
     assert said["nobody"] == "UnreachableError"

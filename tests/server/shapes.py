@@ -15,11 +15,12 @@ import math
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import grpc
 import grpc.aio
+import psutil
 
 from conexiones.budgets import LEAST_STREAMS
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, ListImagesRequest
@@ -287,8 +288,17 @@ async def measure(target: Target, shape: Shape) -> Taken:
         async with _another(target) as calls:
             await shape(target)
         await asyncio.sleep(BACK_SECONDS)
-        after = sum(process.memory_full_info().pss for process in family(pid))
+        after = pss(pid)
     return Taken(peak=meter.peak, after=after, calls=calls)
+
+
+def pss(pid: int) -> int:
+    """The bytes that a server's processes take now."""
+    total = 0
+    for process in family(pid):
+        with suppress(psutil.Error):  # it has just ended
+            total += process.memory_full_info().pss
+    return total
 
 
 @asynccontextmanager

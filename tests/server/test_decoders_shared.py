@@ -5,7 +5,7 @@ import http.client
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -15,7 +15,7 @@ from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
-from tests.support.processes import busy_seconds, decoders
+from tests.support.processes import busy_seconds, decoders, suspend
 from tests.support.waiting import DEADLINE, until
 
 GREEDY, GOOD = "127.0.0.1", "127.0.0.2"
@@ -67,18 +67,36 @@ def blobs(server: Server) -> list[Path]:
     return list((server.data_dir / "blobs").rglob("*"))
 
 
-def busy(workers: list[psutil.Process]) -> float:
-    return busy_seconds(worker for worker in workers if worker.is_running())
+@contextmanager
+def still(worker: psutil.Process) -> Iterator[None]:
+    """A decoder that stands still, so that it is not done before others, however busy the machine is."""
+    suspend(worker)
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            worker.resume()
+
+
+async def at_work(server: Server) -> psutil.Process:
+    """The decoder that has begun something dear."""
+    found: list[psutil.Process] = []
+
+    def begun() -> bool:
+        found[:] = [one for one in decoders(server.pid) if one.is_running() and busy_seconds([one]) > 1]
+        return bool(found)
+
+    await until(begun)
+    (worker,) = found
+    return worker
 
 
 async def test_dear_renditions_leave_a_decoder_to_what_is_small(start: Callable[..., Server]) -> None:
     server = start(decode_workers="2", decode_seconds="600")
     with grpc.insecure_channel(server.address) as channel:
         large = store_large(channel)
-    with asking(
-        server, [f"/images/{large}?format=avif&width={width}" for width in range(6000, 6040)]
-    ) as greedy:
-        await until(lambda: busy(decoders(server.pid)) > 1)
+    paths = [f"/images/{large}?format=avif&width={width}" for width in range(6000, 6040)]
+    with asking(server, paths) as greedy, still(await at_work(server)):
         for width in (20, 30):
             image = b"".join(bitmap(40 + width, 40))
             body = GetUserRequest(image=image).SerializeToString()
@@ -99,7 +117,7 @@ async def test_a_call_that_waits_for_a_decoder_holds_no_memory_for_its_image(
         large = store_large(channel)
     path = "/user.UsuarioServicio/"
     with asking(server, [f"/images/{large}?format=avif&width=6000"]), ThreadPoolExecutor(1) as thread:
-        await until(lambda: busy(decoders(server.pid)) > 1)
+        suspend(await at_work(server))  # until it is killed
         stored = len(blobs(server))
         # Together they have more than the memory for messages that are worked on.
         one, other = (
@@ -122,8 +140,7 @@ async def test_who_waits_too_long_is_told_so(start: Callable[..., Server]) -> No
         small = UsuarioServicioStub(channel).ProcessImage(
             GetUserRequest(image=b"".join(bitmap(30, 20))), timeout=DEADLINE
         )
-    with asking(server, [f"/images/{large}?format=avif&width=6000"]):
-        await until(lambda: busy(decoders(server.pid)) > 1)
+    with asking(server, [f"/images/{large}?format=avif&width=6000"]), still(await at_work(server)):
         status, answer = request(server, "GET", f"/images/{small.image_info.id}?width=10")
     assert status == 503
     assert b"SERVER_BUSY" in answer

@@ -120,6 +120,8 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: st
                 await asyncio.to_thread(server.kill)
                 await asyncio.to_thread(server.start)
             else:
+                # The one that follows the last one which was killed may still be on its way.
+                await until(lambda: writers(server.pid))
                 writers(server.pid)[0].kill()
     finally:
         for client in clients:

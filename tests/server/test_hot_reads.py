@@ -19,6 +19,7 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
 from tests.support.bitmaps import bitmap
 from tests.support.callers import Caller
+from tests.support.kept import DECODE_SECONDS
 from tests.support.waiting import DEADLINE
 
 RENDITION = "?width=16&format=png"
@@ -135,7 +136,10 @@ def test_many_who_ask_at_once_get_the_same(shared: Server, stub: UsuarioServicio
 
 
 def test_what_is_in_memory_is_there_only_for_those_who_may_see_it(tmp_path: Path) -> None:
-    with serve(tmp_path, auth="required") as server, grpc.insecure_channel(server.address) as channel:
+    with (
+        serve(tmp_path, auth="required", decode_seconds=DECODE_SECONDS) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
         root = Caller(server, channel, server.token)
         ana, eva = (root.token(name, own=True) for name in ("ana", "eva"))
         writes = root.token("writes", scopes=["SCOPE_WRITE"])

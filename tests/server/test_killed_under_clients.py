@@ -84,7 +84,7 @@ async def test_nothing_acknowledged_is_lost(node: str, server: Server, tmp_path:
     seen = asyncio.Event()
     seeded = random.Random(SEED)
     looked_at = 0
-    async with asyncio.timeout(120), asyncio.TaskGroup() as clients:
+    async with asyncio.timeout(5 * DEADLINE), asyncio.TaskGroup() as clients:
         running = [clients.create_task(one.run(seen)) for one in uploading]
         total = sum(one.path.stat().st_size for one in uploading)
         # A client that meets no server at its first call takes the address for wrong, and ends.

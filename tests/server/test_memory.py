@@ -1,5 +1,6 @@
 """The server's memory stays bounded whatever clients send, and however many they are."""
 
+import asyncio
 import hashlib
 import math
 import os
@@ -7,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,7 +20,7 @@ from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.server.shapes import SHAPES, Target, measure
+from tests.server.shapes import SHAPES, Target, measure, pss
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure, reason
 from tests.support.lengths import brief
@@ -126,30 +128,38 @@ async def test_the_bound_holds(small: Target, name: str) -> None:
     taken = await measure(small, SHAPES[name])
     print(f"{name}: {taken.peak / MIB:.0f} MiB at most, {taken.after / MIB:.0f} MiB after")
     assert taken.peak < 512 * MIB
-    assert taken.after < 300 * MIB  # it was given back
+    await until(lambda: pss(small.server.pid) < 300 * MIB)  # it is given back
     assert taken.calls  # others were served
 
 
-async def test_a_download_that_is_not_read_ends_and_goes_on_later(start) -> None:
-    server = start(stall_seconds="0.5", log_level="debug")
-    target = Target(server)
+async def test_a_download_that_is_not_read_ends_and_goes_on_later(start, tmp_path: Path) -> None:
+    target = Target(start(tmp_path))  # which waits long enough for an upload, also on a busy machine
     await target.fill(images=1)
+    assert await asyncio.to_thread(target.server.stop) == 0
+    target.server = server = start(tmp_path, stall_seconds="0.5", log_level="debug")
     async with target.channel() as channel:
         stub = ImageServiceStub(channel)
         call = stub.DownloadImage(DownloadImageRequest(id=target.large))
         first = await call.read()
         sizes = [len(first.data)]
 
-        async def read_on(call: Any) -> None:
-            while (piece := await call.read()) is not grpc.aio.EOF:
-                sizes.append(len(piece.data))
+        async def read_on(call: Any) -> str:
+            """The reason for which it ends early, if it does."""
+            try:
+                while (piece := await call.read()) is not grpc.aio.EOF:
+                    sizes.append(len(piece.data))
+            except grpc.aio.AioRpcError as error:
+                return reason(error)
+            return ""
 
         await until(lambda: "CLIENT_STALLED" in server.log)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await read_on(call)
-        assert reason(caught.value) == "CLIENT_STALLED"
+        assert await read_on(call) == "CLIENT_STALLED"
         assert sum(sizes) < first.image.size_bytes
-        await read_on(stub.DownloadImage(DownloadImageRequest(id=target.large, offset=sum(sizes))))
+        async with asyncio.timeout(DEADLINE):
+            # Again and again: on a busy machine this process, too, may be too slow for the server.
+            while sum(sizes) < first.image.size_bytes:
+                rest = DownloadImageRequest(id=target.large, offset=sum(sizes))
+                assert await read_on(stub.DownloadImage(rest)) in {"", "CLIENT_STALLED"}
     assert sum(sizes) == first.image.size_bytes
 
 

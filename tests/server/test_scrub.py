@@ -13,6 +13,7 @@ import pytest
 
 from conexiones import Client
 from conexiones.adapters.catalog.sqlite.migrations import newest
+from conexiones.adapters.scrub import file as scrub_file
 from conexiones.errors import BlobCorrupt
 from conexiones.gen.conexiones.v1.status_pb2 import GetStatusRequest
 from conexiones.gen.conexiones.v1.status_pb2_grpc import StatusServiceStub
@@ -86,6 +87,12 @@ def later(client: Client, time: object) -> bool:
     return verification is not None and verification.last_finish_time != time
 
 
+def written(server: Server) -> bool:
+    """Whether the end of a round is on the disk."""
+    state = scrub_file.read(server.data_dir / scrub_file.NAME)
+    return state is not None and bool(state.finished.finish_time)
+
+
 def http(server: Server, path: str) -> tuple[int, bytes]:
     """The status, and the bytes, or the reason of a refusal."""
     try:
@@ -121,7 +128,8 @@ async def test_the_state_of_a_round_outlives_the_server(start: Callable[..., Ser
     server = start(tmp_path / "data", scrub_days="3650")
     with Client(server.address) as client:
         client.upload(b"".join(bitmap(60, 50)))
-        await until(lambda: later(client, None))
+        # It is told of before it is written down, and on a busy disk that takes a while.
+        await until(lambda: written(server))
         before = client.status().verification
     await asyncio.to_thread(server.kill)
     server.start()

@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from conexiones.testing import Server, serve
 from tests.sdk.proxy import Proxy
 from tests.support.bitmaps import bitmap
 from tests.support.collector import CLIENT, SERVER, Collector, Told, collector
+from tests.support.kept import DECODE_SECONDS
 from tests.support.node import PROGRAMS, run
 from tests.support.paths import ROOT
 from tests.support.scrapes import scraped
@@ -42,7 +44,12 @@ def traced(traces: Collector) -> Iterator[Server]:
         patch.setenv("OTEL_METRICS_EXPORTER", "none")
         patch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-        with serve(log_level="trace", log_format="json", admin_address="127.0.0.1:0") as server:
+        with serve(
+            log_level="trace",
+            log_format="json",
+            admin_address="127.0.0.1:0",
+            decode_seconds=DECODE_SECONDS,
+        ) as server:
             yield server
 
 
@@ -166,7 +173,7 @@ def get(server: Server, path: str, **headers: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_lines_of_the_log_have_the_ids_of_the_call(
+async def test_lines_of_the_log_have_the_ids_of_the_call(
     traces: Collector, traced: Server, users: grpc.Channel
 ) -> None:
     caller = Caller()
@@ -174,6 +181,7 @@ def test_lines_of_the_log_have_the_ids_of_the_call(
     problem = json.loads(body)
     (span,) = traces.tree(caller.trace, len)
     assert (status, problem["requestId"]) == (404, span.attributes["conexiones.request_id"])
+    await until(lambda: caller.trace in traced.log)
     lines = [json.loads(line) for line in traced.log.splitlines() if caller.trace in line]
     assert [(one["trace_id"], one["span_id"], one["reason"], one["request_id"]) for one in lines] == [
         (caller.trace, span.id, "IMAGE_NOT_FOUND", problem["requestId"])
@@ -181,6 +189,11 @@ def test_lines_of_the_log_have_the_ids_of_the_call(
     # All lines, also those of Envoy, but the one on standard output that says where the server listens.
     others = [line for line in traced.log.splitlines() if not line.startswith("{")]
     assert len(others) == 1, others
+
+
+def below(spans: list[Told], name: str) -> list[Told]:
+    """The spans of calls that are parts of the span of that name."""
+    return [one for one in spans if one.parent in {each.id for each in spans if each.name == name}]
 
 
 def said(output: str) -> list[dict[str, Any]]:
@@ -198,7 +211,17 @@ def test_the_python_client_is_one_tree_through_a_cut(traces: Collector, traced: 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     outer, failure = said(done.stdout)
-    spans = traces.tree(outer["trace"], lambda found: "program" in names(found) and len(found) > 20)
+    wanted = {
+        "conexiones.upload": [f"{UPLOADS}/WriteStream"] * 2 + [f"{UPLOADS}/FinishUpload"],
+        "conexiones.image": ["conexiones.v1.ImageService/GetImage"],
+    }
+    spans = traces.tree(
+        outer["trace"],
+        lambda found: (
+            "program" in names(found)
+            and all(Counter(names(below(found, name))) >= Counter(some) for name, some in wanted.items())
+        ),
+    )
     operations = {one.name: one for one in spans if one.parent == outer["span"]}
     assert all(one.span.kind == CLIENT for one in operations.values())
     assert {
@@ -238,7 +261,10 @@ async def test_the_node_client_is_one_tree_through_a_cut(
     assert (span["span"], span["kind"]) == ("conexiones.upload", 2)
     assert set(span["events"]) == {"retry"}
     finish = f"{UPLOADS}/FinishUpload"
-    spans = await asyncio.to_thread(traces.tree, span["traceId"], lambda found: finish in names(found))
+    wanted = Counter([f"{UPLOADS}/WriteStream"] * 2 + [finish])
+    spans = await asyncio.to_thread(
+        traces.tree, span["traceId"], lambda found: Counter(names(found)) >= wanted
+    )
     calls = [one for one in spans if one.parent == span["spanId"]]
     assert names(calls).count(f"{UPLOADS}/WriteStream") >= 2
     assert {f"{UPLOADS}/CreateUpload", finish} < set(names(calls))

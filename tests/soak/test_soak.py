@@ -9,6 +9,7 @@ from tests.soak.plot import draw
 from tests.soak.soak import SETTINGS, soak
 from tests.soak.verdict import MIB, WRITER_ENDED, broken, errors_of
 from tests.soak.work import Amounts
+from tests.support.kept import DECODE_SECONDS
 
 LEVEL = Minute(
     piece=1,
@@ -28,7 +29,7 @@ LEVEL = Minute(
 
 
 async def test_all_kinds_of_work_go_on_beside_each_other(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", SETTINGS)
+    server = Server(tmp_path / "data", {**SETTINGS, "decode_seconds": DECODE_SECONDS})
     server.start()
     minutes: list[Minute] = []
     with server:

@@ -81,6 +81,7 @@ class Engine:
 
     def kill(self) -> None:
         """kill -9 of all its processes."""
+        suspend(*self.processes()[:1])  # so that it begins none for a client meanwhile, which would be left
         processes = self.processes()
         self._signal(processes, signal.SIGKILL)
         psutil.wait_procs(processes)

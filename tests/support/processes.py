@@ -33,7 +33,7 @@ _WRITER, _DECODER = "adapters.writer.group_commit", "decoder_worker"
 
 def envoy(pid: int) -> psutil.Process:
     """The one of a server's processes that has the connections, and Python inside."""
-    (found,) = (process for process in family(pid) if "envoy" in process.name())
+    (found,) = (process for process in family(pid) if "envoy" in _name(process))
     return found
 
 
@@ -61,6 +61,13 @@ def own_decoders() -> list[psutil.Process]:
 def own_zombies() -> list[psutil.Process]:
     """The processes that this process has started, that have ended, and whose end nobody has asked for."""
     return [process for process in psutil.Process().children() if _status(process) == psutil.STATUS_ZOMBIE]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _status(process: psutil.Process) -> str:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from itertools import count
 from pathlib import Path
@@ -62,7 +62,7 @@ class ObjectServer:
         """Starts it, with all that it had, and waits until it answers. If somebody has taken one of the ports
         meanwhile it is tried with others."""
         end = time.monotonic() + DEADLINE
-        while not self._answers():
+        while not (self._listens() and self._answers()):
             if self._process is None or self._process.poll() is not None:
                 self._begin()
             assert time.monotonic() < end, (self._folder / "said").read_text()
@@ -86,6 +86,16 @@ class ObjectServer:
             self._process = subprocess.Popen(
                 command, stdout=said, stderr=said, cwd=self._folder, env=environment
             )
+
+    def _listens(self) -> bool:
+        """Whether it is this one that is at its port, and not another process that has taken it meanwhile."""
+        if self._process is None:
+            return False
+        with suppress(psutil.NoSuchProcess):
+            held = psutil.Process(self._process.pid).net_connections("tcp4")
+            there = {one.laddr.port for one in held if one.status == psutil.CONN_LISTEN}
+            return self._ports["s3.port"] in there
+        return False
 
     def _answers(self) -> bool:
         try:

@@ -7,12 +7,13 @@ from subprocess import CompletedProcess
 import pytest
 
 from conexiones.testing import Server, serve
+from tests.support.kept import DECODE_SECONDS
 from tests.tutorial.test_tutorial_clients import NODE, complaint, run
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
-    with serve(auth="required") as server:
+    with serve(auth="required", decode_seconds=DECODE_SECONDS) as server:
         yield server
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conexiones.testing import Server, serve
+from tests.support.kept import DECODE_SECONDS
 from tests.support.waiting import DEADLINE
 from tests.tutorial.test_tutorial_clients import CLIENT, complaint, run
 
@@ -17,7 +18,7 @@ each = pytest.mark.parametrize("client", PYTHON)
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
-    with serve(auth="required") as server:
+    with serve(auth="required", decode_seconds=DECODE_SECONDS) as server:
         yield server
 
 

@@ -17,6 +17,7 @@ from conexiones.testing import Server, serve
 from tests.commands import forked
 from tests.support import certificates
 from tests.support.clients import need
+from tests.support.kept import DECODE_SECONDS
 from tests.support.paths import ROOT
 
 CLIENT = ROOT / "client"
@@ -36,7 +37,7 @@ POW_OVERFLOW = "OUT_OF_RANGE POW_OVERFLOW: 50000 al cuadrado es 2500000000: no c
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
-    with serve() as server:
+    with serve(decode_seconds=DECODE_SECONDS) as server:
         yield server
 
 
@@ -54,13 +55,13 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tls(certs: Path) -> Iterator[Server]:
-    with serve(**certificates.tls(certs)) as server:
+    with serve(decode_seconds=DECODE_SECONDS, **certificates.tls(certs)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def mtls(certs: Path) -> Iterator[Server]:
-    with serve(**certificates.mtls(certs)) as server:
+    with serve(decode_seconds=DECODE_SECONDS, **certificates.mtls(certs)) as server:
         yield server
 
 
@@ -223,7 +224,7 @@ def test_a_refused_call_does_not_keep_the_others_from_the_rest(client: str) -> N
         "   Error: RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE: El mensaje supera el límite de 100000 bytes:"
         " envía la imagen en fragmentos con /user.UsuarioServicio/GetStreamImage."
     )
-    with serve(max_message_bytes="100000") as server:
+    with serve(decode_seconds=DECODE_SECONDS, max_message_bytes="100000") as server:
         done = run(client, "--address", server.address)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [too_large] * 3

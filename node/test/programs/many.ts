@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Client } from "conexiones";
 
 const [folder = "", user = ""] = process.argv.slice(2);
-const client = Client.fromEnviron({ patienceMs: 30_000 });
+const client = Client.fromEnviron({ patienceMs: 60_000 });
 const say = (line: unknown) => console.log(JSON.stringify(line));
 
 const paths = (await readdir(folder)).map((name) => join(folder, name));

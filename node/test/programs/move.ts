@@ -4,6 +4,8 @@
 //     move pipe FILE             uploads it as a stream that cannot be read again; waits for a line of stdin at each half
 //     move get ID FILE [resume]  downloads
 //     move reasons               prints every reason that the package knows
+//
+// With MOVE_STILL_AT, it stands still when more bytes than that are through, until it is killed.
 import { createReadStream, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -12,9 +14,13 @@ import { Client, REASONS } from "conexiones";
 import type { Image, Progress } from "conexiones";
 
 const [what, one = "", two = "", three] = process.argv.slice(2);
-const client = Client.fromEnviron({ patienceMs: 30_000 });
+const client = Client.fromEnviron({ patienceMs: 60_000 });
 const say = (line: unknown) => console.log(JSON.stringify(line));
-const onProgress = ({ bytes, total }: Progress) => say({ bytes, total });
+const stillAt = Number(process.env["MOVE_STILL_AT"] ?? Infinity);
+const onProgress = ({ bytes, total }: Progress) => {
+  say({ bytes, total });
+  if (bytes > stillAt) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+};
 
 async function* inHalves(path: string): AsyncGenerator<Uint8Array> {
   const half = (await stat(path)).size / 2;

@@ -83,6 +83,18 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def _end(work: Coroutine[Any, Any, None]) -> None:
+    """Ends an iterator by `work`."""
+    if threading.current_thread().name == _THREAD:
+        # The garbage collector frees what it finds in any thread. In this one nothing is waited for.
+        asyncio.get_running_loop().create_task(work).add_done_callback(seen)
+        return
+    # A child that cannot make calls has none to end either. As the interpreter shuts down, calls end with the
+    # process.
+    with suppress(forks.ForkedInCall, _Exiting):
+        _wait(work)
+
+
 def _making(kind: Callable[P, AsyncClient]) -> Callable[[Any], "Callable[Concatenate[Client, P], None]"]:
     def decorate(stub: Any) -> "Callable[Concatenate[Client, P], None]":
         @functools.wraps(kind.__init__)
@@ -127,13 +139,7 @@ def _iterating(
             while (item := _wait(following())) is not None:
                 yield item[0]
         finally:
-            # A child that cannot make calls has none to end either. As the interpreter shuts down, calls end
-            # with the process.
-            with suppress(forks.ForkedInCall, _Exiting):
-                if threading.current_thread().name == _THREAD:  # the garbage collector came by there
-                    asyncio.ensure_future(ending(), loop=_background.loop()).add_done_callback(seen)
-                else:
-                    _wait(ending())
+            _end(ending())
 
     return call
 
