@@ -19,11 +19,11 @@ demo: setup ## start the server, send it a photograph from Python and from Node.
 learn: setup ## start the server and open the course at /learn, in English and Spanish
 	@$(RUN) tools/course.py
 
-test: programs setup ## run all tests, in four processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
-	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=4 --dist=worksteal)
+test: programs setup ## run all tests, in five processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
+	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=5 --dist=worksteal)
 
 thorough: programs setup ## run those tests of which make test has a few of the same kind only: every attack, lesson and fault of several servers
-	@$(RUN) -m pytest -m thorough $(or $(ARGS),--numprocesses=4 --dist=worksteal)
+	@$(RUN) -m pytest -m thorough $(or $(ARGS),--numprocesses=5 --dist=worksteal)
 
 faults: programs setup ## run hundreds of transfers over a bad network, kill servers, and make up thousands of steps; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} CONEXIONES_KILLS=$${CONEXIONES_KILLS:-10} \
