@@ -2,7 +2,7 @@
 
 A folder is in the part of its parent. Before ext4 without a journal makes a file, it looks at every file of
 the same part that was deleted within the last minutes: where thousands of tests make and delete files in one
-part, that takes a quarter of their time.
+part, that takes an eighth of their time, and half of some.
 """
 
 import fcntl
