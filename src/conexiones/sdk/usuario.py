@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import grpc
 
 from conexiones import errors
-from conexiones.errors import EmptyImage
+from conexiones.errors import ConexionesError, EmptyImage
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
 from conexiones.sdk.argument_types import check_count
 from conexiones.sdk.connection import Connection, Link, ours
+from conexiones.sdk.credentials import Secret
 from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc
 from conexiones.sdk.items import Items
 from conexiones.sdk.requests import made
@@ -38,16 +39,24 @@ async def stream_image(connection: Connection, source: AnySource, chunk_size: in
             try:
                 return results.greeting(await _one_stream(connection, opened, chunk_size))
             except (ConnectionLost, errors.RateExceeded, errors.Unauthenticated) as error:
-                if error is opened.failure:
-                    raise
-                if isinstance(error, ConnectionLost):
-                    await connection.explain(error)
-                    raise
-                if not await connection.worth_another(error, sent) or not opened.again:
+                if not await _for_now(connection, error, sent, opened.failure) or not opened.again:
                     raise
                 await backoff.pause(error, reached=True)
     finally:
         opened.close()
+
+
+async def _for_now(
+    connection: Connection, error: ConexionesError, sent: Secret | None, failure: BaseException | None
+) -> bool:
+    """Whether a stream was refused as a whole, for now. What its source raised, `failure`, is no refusal, and
+    after a lost connection nobody knows what was stored. Raises Unreachable, see `Connection.explain`."""
+    if error is failure:
+        return False
+    if isinstance(error, ConnectionLost):
+        await connection.explain(error)
+        return False
+    return await connection.worth_another(error, sent)
 
 
 async def _one_stream(connection: Connection, opened: Source, chunk_size: int) -> Any:
@@ -149,12 +158,7 @@ async def _exchange(
                         yield result(reply)
                 return
             except (ConnectionLost, errors.RateExceeded, errors.Unauthenticated) as error:
-                if error is source.failure:
-                    raise
-                if isinstance(error, ConnectionLost):
-                    await connection.explain(error)
-                    raise
-                if not await connection.worth_another(error, sent) or not source.rewind():
+                if not await _for_now(connection, error, sent, source.failure) or not source.rewind():
                     raise
                 await backoff.pause(error, reached=True)
     finally:
