@@ -4,25 +4,19 @@ are fed with, whose error is raised as it is; by the program, which keeps nothin
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
-from google.rpc.status_pb2 import Status
 
 from conexiones import AsyncClient, errors
 from conexiones.gen.user_pb2 import GetImage, GetImageReply, GetUserReply
-from conexiones.gen.user_pb2_grpc import (
-    UsuarioServicioServicer,
-    UsuarioServicioStub,
-    add_UsuarioServicioServicer_to_server,
-)
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.sdk import ConnectionLost, usuario
 from conexiones.sdk.connection import ours
 from conexiones.sdk.results import ImageReply
 from conexiones.sdk.stream_status import Replies
-from conexiones.services.details import packed
+from tests.sdk.test_hostile_servers import fail, serving
 from tests.support.waiting import DEADLINE
 
 REPLIES = 3
@@ -31,71 +25,43 @@ TIMES = 20
 MUCH = b"x" * (1 << 20)
 
 
-class Service(UsuarioServicioServicer):
-    """Reads one image, replies more often than that, and ends the stream for a reason."""
-
-    async def ImageStreamReply(  # noqa: N802 (as gRPC calls it)
-        self, requests: AsyncIterator[GetImage], context: Any
-    ) -> AsyncIterator[GetImageReply]:
-        await anext(requests)
-        for number in range(REPLIES):
-            yield GetImageReply(message=str(number))
-        error = errors.StorageUnavailable()
-        status = Status(code=error.code, message=error.message, details=packed(error))
-        await context.abort(
-            grpc.StatusCode.UNAVAILABLE,
-            error.message,
-            (("grpc-status-details-bin", status.SerializeToString()),),
-        )
+async def hasty(requests: AsyncIterator[GetImage], context: Any) -> AsyncIterator[GetImageReply]:
+    """Reads one image, replies more often than that, and ends the stream with OK."""
+    await anext(requests)
+    for number in range(REPLIES):
+        yield GetImageReply(message=str(number))
 
 
-class Hasty(UsuarioServicioServicer):
-    """Ends streams with OK after the first message."""
-
-    async def ImageStreamReply(  # noqa: N802 (as gRPC calls it)
-        self, requests: AsyncIterator[GetImage], context: Any
-    ) -> AsyncIterator[GetImageReply]:
-        await anext(requests)
-        for number in range(REPLIES):
-            yield GetImageReply(message=str(number))
-
-    async def GetStreamImage(  # noqa: N802 (as gRPC calls it)
-        self, requests: AsyncIterator[GetImage], context: Any
-    ) -> GetUserReply:
-        await anext(requests)
-        return GetUserReply(message="enough")
+async def failing(requests: AsyncIterator[GetImage], context: Any) -> AsyncIterator[GetImageReply]:
+    """The same, for a reason."""
+    async for reply in hasty(requests, context):
+        yield reply
+    await fail(context, errors.StorageUnavailable())
 
 
-class Patient(UsuarioServicioServicer):
+async def enough(requests: AsyncIterator[GetImage], context: Any) -> GetUserReply:
+    await anext(requests)
+    return GetUserReply(message="enough")
+
+
+async def patient(requests: AsyncIterator[GetImage], context: Any) -> AsyncIterator[GetImageReply]:
     """Replies to the first message, and waits for the end of the stream."""
-
-    async def ImageStreamReply(  # noqa: N802 (as gRPC calls it)
-        self, requests: AsyncIterator[GetImage], context: Any
-    ) -> AsyncIterator[GetImageReply]:
-        await anext(requests)
-        yield GetImageReply(message="0")
-        async for _ in requests:
-            pass
+    await anext(requests)
+    yield GetImageReply(message="0")
+    async for _ in requests:
+        pass
 
 
 def lost() -> ConnectionLost:
     return ConnectionLost(why="of another client")
 
 
-@asynccontextmanager
-async def serving(service: UsuarioServicioServicer | None = None) -> AsyncIterator[str]:
-    server = grpc.aio.server()
-    add_UsuarioServicioServicer_to_server(service or Service(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(None)
-
-
 async def test_replies_that_came_before_a_write_failed_are_read() -> None:
-    async with serving() as address, grpc.aio.insecure_channel(address) as channel, asyncio.timeout(DEADLINE):
+    async with (
+        serving(ImageStreamReply=failing) as address,
+        grpc.aio.insecure_channel(address) as channel,
+        asyncio.timeout(DEADLINE),
+    ):
         call = UsuarioServicioStub(channel).ImageStreamReply()
         replies = Replies(call)
         with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError, ConnectionLost)):
@@ -108,14 +74,22 @@ async def test_replies_that_came_before_a_write_failed_are_read() -> None:
 
 async def test_whoever_is_slow_to_take_replies_gets_all_of_them_and_the_reason() -> None:
     taken: list[str] = []
-    async with serving() as address, AsyncClient(address) as client, asyncio.timeout(DEADLINE):
+    async with (
+        serving(ImageStreamReply=failing) as address,
+        AsyncClient(address) as client,
+        asyncio.timeout(DEADLINE),
+    ):
         with pytest.raises(errors.StorageUnavailable):
             await _take_when_all_is_sent(client, taken)
     assert taken == ["0", "1", "2"]
 
 
 async def test_a_stream_that_ends_well_early_is_no_lost_connection() -> None:
-    async with serving(Hasty()) as address, AsyncClient(address) as client, asyncio.timeout(DEADLINE):
+    async with (
+        serving(ImageStreamReply=hasty, GetStreamImage=enough) as address,
+        AsyncClient(address) as client,
+        asyncio.timeout(DEADLINE),
+    ):
         for _ in range(TIMES):
             assert await _take(client.image_stream(MUCH for _ in range(100))) == ["0", "1", "2"]
             assert (await client.stream_image(MUCH * 10)).message == "enough"
@@ -141,7 +115,7 @@ async def test_what_images_raise_ends_the_stream(error: Callable[[], BaseExcepti
             yield MUCH
         raise mine
 
-    async with serving(Patient()) as address, AsyncClient(address) as client:
+    async with serving(ImageStreamReply=patient) as address, AsyncClient(address) as client:
         with pytest.raises(type(mine)) as raised:
             await asyncio.wait_for(_take(client.image_stream(images())), DEADLINE)
     assert raised.value is mine or isinstance(mine, asyncio.CancelledError)
@@ -161,7 +135,11 @@ async def test_a_consumer_that_is_cancelled_twice(steps: int) -> None:
         async for _ in client.image_stream(images()):
             begun.set()
 
-    async with serving(Patient()) as address, AsyncClient(address) as client, asyncio.timeout(DEADLINE):
+    async with (
+        serving(ImageStreamReply=patient) as address,
+        AsyncClient(address) as client,
+        asyncio.timeout(DEADLINE),
+    ):
         task = asyncio.create_task(consume(client))
         await begun.wait()
         task.cancel()

@@ -8,17 +8,13 @@ import grpc
 import pytest
 
 from conexiones import AsyncClient, errors
-from conexiones.sdk import ConnectionLost
 from conexiones.testing import Server
+from tests.sdk.test_early_ends import lost
 from tests.support.bitmaps import bitmap
 from tests.support.waiting import DEADLINE
 
 PATIENCE = 2 * DEADLINE
 PIECE_BYTES = 100_000
-
-
-def lost() -> ConnectionLost:
-    return ConnectionLost(why="of another client")
 
 
 @pytest.mark.parametrize(

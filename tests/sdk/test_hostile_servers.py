@@ -10,6 +10,7 @@ from typing import Any
 import google_crc32c
 import grpc
 import pytest
+from google.rpc.status_pb2 import Status
 
 from conexiones import AsyncClient, errors
 from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
@@ -21,7 +22,9 @@ from conexiones.gen.conexiones.v1.uploads_pb2_grpc import (
     UploadServiceServicer,
     add_UploadServiceServicer_to_server,
 )
+from conexiones.gen.user_pb2_grpc import UsuarioServicioServicer, add_UsuarioServicioServicer_to_server
 from conexiones.sdk import NoProgress
+from conexiones.services.details import packed
 from tests.commands.shell import Shell
 from tests.support.waiting import DEADLINE
 
@@ -36,12 +39,20 @@ async def serving(**calls: Callable[..., Any]) -> AsyncIterator[str]:
     server = grpc.aio.server()
     add_ImageServiceServicer_to_server(type("Images", (ImageServiceServicer,), methods)(), server)
     add_UploadServiceServicer_to_server(type("Uploads", (UploadServiceServicer,), methods)(), server)
+    add_UsuarioServicioServicer_to_server(type("Usuario", (UsuarioServicioServicer,), methods)(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
+
+
+async def fail(context: Any, error: errors.ConexionesError) -> None:
+    """Ends a call as our server does."""
+    status = Status(code=error.code, message=error.message, details=packed(error))
+    (code,) = (one for one in grpc.StatusCode if one.value[0] == error.code)
+    await context.abort(code, error.message, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 def image(**more: Any) -> images_pb2.Image:

@@ -12,16 +12,15 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.status_pb2 import Status
 
 from conexiones import AsyncClient, Client, errors
 from conexiones.gen.conexiones.v1 import uploads_pb2
 from conexiones.sdk import NewImage, NoProgress, Uploaded
 from conexiones.sdk.reading import MOST_IMAGES
-from conexiones.services.details import as_failure, packed
+from conexiones.services.details import as_failure
 from conexiones.testing import Server
 from tests.sdk.proxy import Proxy
-from tests.sdk.test_hostile_servers import created, image, serving, whole
+from tests.sdk.test_hostile_servers import created, fail, image, serving, whole
 from tests.support import admin
 from tests.support.bitmaps import bitmap
 from tests.support.lengths import EVERY_STEP
@@ -390,23 +389,14 @@ async def test_failures_for_now_are_tried_again_and_others_are_not() -> None:
 
 
 async def test_an_image_at_which_the_server_fails_is_its_own_outcome() -> None:
-    async def fail(context: Any) -> None:
-        error = errors.Internal()
-        status = Status(code=error.code, message=error.message, details=packed(error))
-        await context.abort(
-            grpc.StatusCode.INTERNAL,
-            error.message,
-            (("grpc-status-details-bin", status.SerializeToString()),),
-        )
-
     async def answer(requests: Any, context: Any) -> AsyncIterator[uploads_pb2.UploadImagesResponse]:
         async for request in requests:
             if request.name == "defect":
-                await fail(context)
+                await fail(context, errors.Internal())
             yield uploads_pb2.UploadImagesResponse(request_id=request.request_id, image=image())
 
     async def one(request: Any, context: Any) -> uploads_pb2.UploadImageResponse:
-        await fail(context)
+        await fail(context, errors.Internal())
         return uploads_pb2.UploadImageResponse()
 
     sources = [NewImage(source=b"data", name="defect" if number == 5 else "") for number in range(10)]

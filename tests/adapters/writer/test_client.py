@@ -22,11 +22,11 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.writer.messages import failed, raised
 from conexiones.errors import ConexionesError, NoPreview, StorageFull, StorageUnavailable, TooManyUploads
 from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
-from tests.adapters.blobs.local.shop import InTheWriter, Make, dying, taken
+from tests.adapters.blobs.local.shop import InTheWriter, Make, dying
 from tests.adapters.stored import records
 from tests.support.paths import ROOT
 from tests.support.processes import own_writers, suspend, writers
-from tests.support.waiting import DEADLINE, idle
+from tests.support.waiting import DEADLINE, idle, surely
 
 
 async def stored(catalog: SqliteCatalog, store: LocalStore, image: ImageRecord, data: bytes) -> bytes:
@@ -86,7 +86,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
         await idle()
         process.kill()
         await asyncio.wait(adding + more)
-        await taken(partial(catalog.add_image, image(f"{lap}.after")))
+        await surely(partial(catalog.add_image, image(f"{lap}.after")))
         acknowledged.add(f"{lap}.after")
     assert acknowledged
     assert failed, "the kill must come while writes are under way"
@@ -139,7 +139,7 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
         await idle()
         process.kill()
         await asyncio.wait(storing)
-        await taken(partial(again, f"{lap}.after"))
+        await surely(partial(again, f"{lap}.after"))
     assert acknowledged
     assert failed
     for name, data in acknowledged.items():
@@ -190,7 +190,7 @@ async def test_dying_between_two_steps_it_leaves_both_or_neither(
         monkeypatch.setattr(SegmentIndex, "add", fail_once)
     with pytest.raises(StorageUnavailable):
         await stored(catalog, store, image("second"), b"second")
-    third = await taken(lambda: stored(catalog, store, image("third"), b"third"))
+    third = await surely(lambda: stored(catalog, store, image("third"), b"third"))
     second = hashlib.sha256(b"second").digest()
     expected = {first, second, third} if committed else {first, third}
     assert {bytes.fromhex(digest) for digest in records(tmp_path)} == expected
@@ -211,7 +211,7 @@ async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path,
     await catalog.add_image(image("1"))
     waiting = asyncio.ensure_future(catalog.changed(1))
     own_writers()[0].kill()
-    await taken(lambda: catalog.add_image(image("2")))
+    await surely(lambda: catalog.add_image(image("2")))
     await asyncio.wait_for(waiting, DEADLINE)
     assert [event.image_id for event in await catalog.events(after=0, limit=9)] == ["1", "2"]
     await catalog.close()
@@ -234,7 +234,7 @@ async def test_while_it_cannot_start_writes_are_refused_and_reading_goes_on(
     assert await catalog.get_image("1")
     path.rmdir()
     (tmp_path / "away.db").rename(path)
-    await taken(lambda: catalog.add_image(image("2")))
+    await surely(lambda: catalog.add_image(image("2")))
     await catalog.close()
 
 

@@ -1,20 +1,15 @@
 """A store of blobs with its catalog."""
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.writer.client import WriterClient
-from conexiones.errors import StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from tests.adapters.blobs.contents import fill, sha, whole
-from tests.support.waiting import DEADLINE
 
-T = TypeVar("T")
 Make = Callable[..., ImageRecord]
 InTheWriter = Callable[[str], None]
 ShopThatRuns = Callable[[str], Awaitable["Shop"]]
@@ -38,16 +33,6 @@ def dying(flag: Path, get: str, step: str, *, before: bool = False) -> str:
     """Code by which the writing process kills itself after a step, or before it, once the flag is there.
     `get` imports what has the step."""
     return DYING.format(flag=str(flag), get=get, step=step, before=before)
-
-
-async def taken(done: Callable[[], Awaitable[T]]) -> T:
-    """The result of the first call that is not refused."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            try:
-                return await done()
-            except StorageUnavailable:
-                await asyncio.sleep(0)
 
 
 class Shop:

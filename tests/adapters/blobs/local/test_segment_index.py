@@ -10,8 +10,8 @@ import pytest
 from conexiones.adapters.blobs.local import segments
 from conexiones.errors import StorageUnavailable
 from tests.adapters.blobs.contents import content, gone, sha
-from tests.adapters.blobs.local.shop import Shop, ShopThatRuns, dying, taken
-from tests.support.waiting import until
+from tests.adapters.blobs.local.shop import Shop, ShopThatRuns, dying
+from tests.support.waiting import surely, until
 
 
 async def test_a_lost_index_is_made_again(shop: Shop) -> None:
@@ -128,7 +128,7 @@ async def test_a_process_that_dies_when_it_tells_the_index_costs_nothing(
     await asyncio.gather(*map(shop.store, contents[:-1]))
     await until(lambda: not flag.exists())
     await until(lambda: indexed(shop.root) == set(map(sha, contents[:-1])))
-    await taken(lambda: shop.store(contents[-1]))
+    await surely(lambda: shop.store(contents[-1]))
     await shop.delete(sha(contents[3]))
     left = contents[:3] + contents[4:]
     assert await shop.intact(*left)

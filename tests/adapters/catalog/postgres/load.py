@@ -2,17 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.catalog.postgres.connections import Patience
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord, StoredBy
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, surely
 
-T = TypeVar("T")
 Make = Callable[..., ImageRecord]
 
 CALLERS = 12
@@ -70,16 +68,6 @@ class Load:
     async def end(self) -> None:
         self._ended = True
         await asyncio.gather(*self._tasks)
-
-
-async def surely(ask: Callable[[], Awaitable[T]]) -> T:
-    """What is read once the database answers in time."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            try:
-                return await ask()
-            except StorageUnavailable:
-                await asyncio.sleep(0.01)
 
 
 async def check(catalog: PostgresCatalog, load: Load) -> None:

@@ -15,9 +15,9 @@ from conexiones.adapters.catalog.postgres.transaction import Transaction
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Facts, ImageRecord, UploadRecord
 from tests.adapters.catalog.postgres.cutting import Cut, Way
-from tests.adapters.catalog.postgres.load import PATIENT, Load, check, surely
+from tests.adapters.catalog.postgres.load import PATIENT, Load, check
 from tests.support.postgres import Engine
-from tests.support.waiting import until
+from tests.support.waiting import surely, until
 
 Make = Callable[..., ImageRecord]
 MakeUpload = Callable[..., UploadRecord]
